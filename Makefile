@@ -1,0 +1,63 @@
+# Any Python from 3.11 on will do: make test PYTHON=python3.13
+PYTHON ?= python3
+
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := build/demo/live-board
+TEMPLATE := {{cookiecutter.project_slug}}
+NPM := $(shell command -v npm)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Cookiecutter copies all of the template, so no byte code may appear in it.
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format clean
+
+help: ## List the commands
+	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{printf "make %-8s  %s\n", $$1, $$2}'
+
+demo: $(VENV)/.demo ## Generate a default project into build/demo and run it
+	@$(BIN)/cookiecutter --no-input --default-config --overwrite-if-exists --output-dir $(dir $(DEMO)) . >/dev/null
+	@$(MAKE) --no-print-directory -C $(DEMO) install
+	@echo "Serving http://$${BIND:-127.0.0.1:5000} from $(DEMO); Ctrl-C stops it."
+	@$(MAKE) --no-print-directory -C $(DEMO) run
+
+test: $(VENV)/.test javascript ## Run every test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test ## Check style and types of the template's own code and of the layer
+	$(BIN)/ruff check --config pyproject.toml template_extension.py hooks tests '$(TEMPLATE)/production'
+	$(BIN)/ruff format --check --config pyproject.toml template_extension.py hooks tests '$(TEMPLATE)/production'
+	$(BIN)/mypy template_extension.py hooks tests '$(TEMPLATE)/production'
+
+format: $(VENV)/.test ## Rewrite the code in the agreed style
+	$(BIN)/ruff check --fix --config pyproject.toml template_extension.py hooks tests '$(TEMPLATE)/production'
+	$(BIN)/ruff format --config pyproject.toml template_extension.py hooks tests '$(TEMPLATE)/production'
+
+clean: ## Remove .venv, the demo and every cache
+	rm -rf $(VENV) .cache build tests/js/node_modules .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: name one with make PYTHON=python3.13.")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet 'pip>=25.1'
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --group demo
+	@touch $@
+
+$(VENV)/.test: pyproject.toml $(TEMPLATE)/pyproject.toml tests/requirements.py | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --group test
+	$(BIN)/python tests/requirements.py > $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --quiet --requirement $(VENV)/requirements.txt
+	@touch $@
+
+# Without Node the tests that need it say so and are skipped.
+.PHONY: javascript
+javascript: $(if $(NPM),tests/js/node_modules/.installed)
+
+tests/js/node_modules/.installed: tests/js/package.json
+	npm --prefix tests/js install --no-audit --no-fund --no-package-lock --silent
+	@touch $@

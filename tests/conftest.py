@@ -1,0 +1,85 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from baking import Bake, BakedProject, generate
+from served import ServedProject, serve
+
+# Cookiecutter copies production/ as it stands, byte code included.
+sys.dont_write_bytecode = True
+
+
+@pytest.fixture(scope="session")
+def bake(tmp_path_factory: pytest.TempPathFactory) -> Bake:
+    """Generate projects, each set of answers once; leave them as you found them."""
+    bakes: dict[tuple[tuple[str, str], ...], BakedProject] = {}
+
+    def baked(**answers: str) -> BakedProject:
+        key = tuple(sorted(answers.items()))
+        if key not in bakes:
+            bakes[key] = generate(tmp_path_factory.mktemp("bake") / "output", answers)
+        return bakes[key]
+
+    return baked
+
+
+@pytest.fixture(scope="session")
+def requires() -> Callable[[str], str]:
+    """Find a command, or skip the test; on continuous integration its absence is a failure."""
+
+    def find(tool: str) -> str:
+        path = shutil.which(tool)
+        if path is None:
+            give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+            give_up(f"{tool} is not installed")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def _shared_services(
+    bake: Bake, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], ServedProject]]:
+    """Serve one project for each mode, with its default settings, for as long as the tests run."""
+    with contextlib.ExitStack() as running:
+
+        @functools.cache
+        def shared(mode: str) -> ServedProject:
+            log_path = tmp_path_factory.mktemp("served") / f"{mode}.log"
+            return running.enter_context(serve(bake(), log_path, ASYNC_MODE=mode))
+
+        yield shared
+
+
+@pytest.fixture
+def service(
+    bake: Bake,
+    tmp_path: Path,
+    _shared_services: Callable[[str], ServedProject],
+) -> Iterator[Callable[..., ServedProject]]:
+    """Serve a generated project in a mode.
+
+    Without further settings it is a shared one; with some, one of its own until the test ends.
+    """
+    with contextlib.ExitStack() as running:
+
+        def start(mode: str, *arguments: str, **environment: str) -> ServedProject:
+            if not (arguments or environment):
+                return _shared_services(mode)
+            log_path = tmp_path / f"{mode}-{len(list(tmp_path.iterdir()))}.log"
+            return running.enter_context(
+                serve(bake(), log_path, *arguments, ASYNC_MODE=mode, **environment)
+            )
+
+        yield start

@@ -1,0 +1,138 @@
+"""Generated projects pass their own checks, and their Makefile works on a bare machine."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tomllib
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from baking import ASYNC_MODES, ODD_TEXT, Bake, BakedProject, generate
+
+
+@pytest.fixture(scope="module", params=ASYNC_MODES)
+def project(request: pytest.FixtureRequest, bake: Bake) -> BakedProject:
+    """A project of each mode whose texts are odd."""
+    return bake(
+        project_name=ODD_TEXT,
+        project_slug=f"{request.param}-board",
+        description=ODD_TEXT,
+        author=ODD_TEXT,
+        async_mode=request.param,
+    )
+
+
+@pytest.fixture(scope="session")
+def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all projects: most of what mypy reads is the libraries."""
+    return tmp_path_factory.mktemp("mypy")
+
+
+def check(project: BakedProject, *command: str) -> None:
+    """Run a tool of this very environment in the project, without leaving a cache there."""
+    outcome = project.run(sys.executable, "-m", *command)
+    assert outcome.returncode == 0, outcome.stdout
+
+
+def test_the_linter_has_nothing_to_say(project: BakedProject) -> None:
+    check(project, "ruff", "check", "--no-cache")
+
+
+def test_the_formatter_would_change_nothing(project: BakedProject) -> None:
+    check(project, "ruff", "format", "--check", "--diff", "--no-cache")
+
+
+@pytest.mark.parametrize("package", ["a", "quality", "z" * 40])
+@pytest.mark.parametrize("length", [1, 55, 66, 77, 88, 99, 300])
+def test_names_and_texts_of_any_length_keep_to_the_style(
+    bake: Bake, package: str, length: int
+) -> None:
+    project = bake(package_name=package, description="d" * length, project_name="n" * length)
+    check(project, "ruff", "check", "--no-cache")
+    check(project, "ruff", "format", "--check", "--diff", "--no-cache")
+
+
+def test_the_types_hold(project: BakedProject, mypy_cache: Path) -> None:
+    check(project, "mypy", f"--cache-dir={mypy_cache}")
+
+
+def test_its_own_tests_pass(project: BakedProject) -> None:
+    check(project, "pytest", "-p", "no:cacheprovider")
+
+
+def test_its_requirements_are_what_is_tested_here(project: BakedProject) -> None:
+    metadata = tomllib.loads(project.text("pyproject.toml"))["project"]
+    for line in metadata["dependencies"]:
+        requirement = Requirement(line)
+        assert version(requirement.name) in requirement.specifier
+
+
+@pytest.fixture(scope="module")
+def fresh_project(tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
+    """A project in a directory whose name has a space, in which the Makefile may do as it likes."""
+    return generate(tmp_path_factory.mktemp("fresh copy") / "output", {"description": ODD_TEXT})
+
+
+def make(project: BakedProject, *arguments: str) -> str:
+    outcome = project.run("make", *arguments, timeout=900)
+    assert outcome.returncode == 0, outcome.stdout
+    return outcome.stdout
+
+
+class TestMakefile:
+    @pytest.fixture(autouse=True)
+    def _make(self, requires: Callable[[str], str]) -> None:
+        requires("make")
+
+    def test_make_alone_lists_the_commands(self, fresh_project: BakedProject) -> None:
+        listed = [line.split()[1] for line in make(fresh_project).splitlines()]
+        assert listed == ["help", "install", "run", "test", "lint", "format", "clean"]
+
+    def test_a_python_that_is_too_old_is_refused_with_one_sentence(
+        self, fresh_project: BakedProject, tmp_path: Path
+    ) -> None:
+        old = tmp_path / "python3"
+        old.write_text(
+            f'#!/bin/sh\nexec "{sys.executable}" -c "import sys; sys.version_info = (3, 10); $2"\n'
+        )
+        old.chmod(0o755)
+        outcome = fresh_project.run("make", "install", f"PYTHON={old}")
+        sentence, _ = outcome.stdout.splitlines()
+        assert sentence.startswith("Python 3.11 or newer is needed")
+        assert not (fresh_project.path / ".venv").exists()
+
+    @pytest.mark.slow
+    def test_install_lint_and_test_work_from_nothing(self, fresh_project: BakedProject) -> None:
+        make(fresh_project, "install")
+        make(fresh_project, "lint")
+        make(fresh_project, "test")
+
+    @pytest.mark.slow
+    def test_a_second_installation_has_nothing_to_do(self, fresh_project: BakedProject) -> None:
+        make(fresh_project, "install")
+        assert "Nothing to be done" in make(fresh_project, "install")
+
+    @pytest.mark.slow
+    def test_nothing_that_was_installed_or_cached_is_up_for_commit(
+        self, fresh_project: BakedProject, requires: Callable[[str], str]
+    ) -> None:
+        requires("git")
+        fresh_project.run("git", "init", "--quiet")
+        listed = fresh_project.run("git", "ls-files", "--others", "--exclude-standard").stdout
+        generated = {path.as_posix() for path in fresh_project.files() if ".venv" not in path.parts}
+        assert set(listed.splitlines()) <= generated - {".env"}
+        assert "pyproject.toml" in listed
+
+    @pytest.mark.slow
+    def test_clean_removes_what_the_other_commands_made(self, fresh_project: BakedProject) -> None:
+        shutil.rmtree(fresh_project.path / ".git", ignore_errors=True)
+        make(fresh_project, "clean")
+        untouched = generate(
+            fresh_project.path.parent.parent / "untouched", {"description": ODD_TEXT}
+        )
+        assert fresh_project.files() == untouched.files()

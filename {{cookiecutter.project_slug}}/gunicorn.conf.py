@@ -1,0 +1,35 @@
+"""gunicorn's configuration, all of it taken from the settings: see .env.example to change any."""
+
+from production.observe.logs import GunicornLogger, configure_logging
+from production.process.configuration import (
+    WORKER_CLASSES,
+    check_gunicorn,
+    connection_count,
+    drain_time_limit,
+    read_settings,
+    thread_count,
+)
+
+settings = read_settings()
+configure_logging(settings.log_level, settings.log_format)
+
+wsgi_app = "wsgi:app"
+bind = settings.bind
+workers = settings.web_concurrency
+worker_class = WORKER_CLASSES[settings.async_mode]
+worker_connections = connection_count(settings)
+threads = thread_count(settings)
+
+timeout = settings.worker_timeout
+keepalive = settings.keepalive
+graceful_timeout = drain_time_limit(settings)
+reload = settings.reload
+
+# Every gunicorn of one user would share the socket's path, and the second steal it from the first.
+control_socket_disable = True
+logger_class = GunicornLogger
+
+
+def on_starting(server):
+    """Refuse options of the command line that the service cannot work with."""
+    check_gunicorn(server.cfg, settings.async_mode)

@@ -1,0 +1,52 @@
+"""The production layer: what a Flask-SocketIO app needs around it to be served for good.
+
+An app calls :func:`init_app` once. Updates of the template replace this package; change the
+settings, not the package.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from flask_socketio import SocketIO
+
+    from production.settings import Settings
+
+__all__ = ["init_app"]
+
+
+def init_app(app: Flask, socketio: SocketIO, settings: Settings | None = None) -> None:
+    """Put the layer around an app.
+
+    :param app: the Flask app, with its routes or without them yet.
+    :param socketio: the app's Flask-SocketIO object, made without an app.
+    :param settings: what to use instead of the settings of this process.
+    :raises ConfigurationError: if the service would not be safe or could not work.
+    """
+    # Imported here so that the gunicorn master, which must stay unpatched and light, can use the
+    # parts of this package that it needs.
+    from production import bootstrap
+    from production.http import errors, health, proxy, requests
+    from production.observe.lag import LoopLag
+    from production.realtime import server
+    from production.settings import current_settings
+    from production.state import ServiceState
+
+    settings = settings or current_settings()
+    bootstrap.check_releases()
+    bootstrap.check_patch(settings.async_mode)
+
+    app.config.update(
+        SECRET_KEY=settings.secret_key.get_secret_value(),
+        MAX_CONTENT_LENGTH=settings.max_request_bytes,
+    )
+    server.attach(app, socketio, settings)
+    state = ServiceState(settings, socketio, LoopLag(socketio.server))
+    app.extensions["production"] = state
+
+    errors.init_app(app)
+    health.init_app(app, state)
+    requests.init_app(app)
+    proxy.init_app(app, settings.trusted_proxies)

@@ -1,0 +1,124 @@
+"""Make the standard library cooperative, in the worker, after the fork and before the app is imported.
+
+The master process stays as Python made it: a patched master breaks its own threads and its asyncio
+control loop, and every worker would inherit a hub that is bound to the master's descriptors.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from packaging.specifiers import SpecifierSet
+
+from production.modes import AsyncMode
+from production.refusal import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with some releases of a library.
+
+    :param library: the distribution's name.
+    :param releases: which releases have the fault.
+    :param consequence: what it does to a service.
+    :param cure: the requirement that avoids it.
+    """
+
+    library: str
+    releases: SpecifierSet
+    consequence: str
+    cure: str
+
+
+KNOWN_FAULTS = (
+    Fault(
+        "redis",
+        SpecifierSet("==8.0.0"),
+        "its default read time-out kills the queue's listener and loses messages",
+        "redis>=8.1",
+    ),
+    Fault(
+        "python-engineio",
+        SpecifierSet("<4.15.1"),
+        "closing a WebSocket prints `write() before start_response`, and sessions leak",
+        "python-engineio>=4.15.1",
+    ),
+    Fault(
+        "python-socketio",
+        SpecifierSet("<5.18"),
+        "clients that are still being authenticated count as connected",
+        "python-socketio>=5.18",
+    ),
+)
+
+
+def patch(mode: AsyncMode) -> None:
+    """Patch the standard library for a mode, or leave it alone for ``threading``.
+
+    :param mode: the async mode that this process is to serve in.
+    """
+    if mode is AsyncMode.EVENTLET:
+        _patch_for_eventlet()
+    elif mode is AsyncMode.GEVENT:
+        from gevent import monkey
+
+        monkey.patch_all()
+
+
+def _patch_for_eventlet() -> None:
+    # eventlet's own resolver times out behind Docker and Kubernetes name servers
+    # (eventlet issues 690 and 814); the system's is right, if blocking.
+    os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")
+    # Choosing eventlet in spite of its deprecation is a decision that the README explains: repeated
+    # at the start of every worker, the warning would tell nobody anything.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import eventlet
+        import eventlet.hubs
+
+    # A hub from before the fork would share its epoll descriptor with the sibling processes.
+    eventlet.hubs.use_hub()
+    eventlet.monkey_patch()
+
+
+def patched_for() -> AsyncMode:
+    """Return the mode that the sockets of this process are made for."""
+    owner = socket.socket.__module__.partition(".")[0]
+    return (
+        AsyncMode(owner) if owner in {AsyncMode.EVENTLET, AsyncMode.GEVENT} else AsyncMode.THREADING
+    )
+
+
+def check_patch(mode: AsyncMode) -> None:
+    """Make sure that this process was patched for a mode before the app was imported.
+
+    :raises ConfigurationError: naming what was found and how to start the service.
+    """
+    found = patched_for()
+    if found is not mode:
+        raise ConfigurationError(
+            f"ASYNC_MODE is {mode}, but the sockets of this process are made for {found}: start the "
+            "service with `make run` or `gunicorn`, whose gunicorn.conf.py chooses the worker that "
+            "patches in time, and remove any monkey patch of your own."
+        )
+
+
+def check_releases() -> None:
+    """Refuse libraries in releases whose faults cost messages or sessions.
+
+    :raises ConfigurationError: naming the release, its fault and the requirement that cures it.
+    """
+    for fault in KNOWN_FAULTS:
+        try:
+            installed = version(fault.library)
+        except PackageNotFoundError:
+            continue
+        if fault.releases.contains(installed, prereleases=True):
+            raise ConfigurationError(
+                f"{fault.library} {installed} is installed, and {fault.consequence}: "
+                f"pip install '{fault.cure}'."
+            )

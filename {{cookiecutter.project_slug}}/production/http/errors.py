@@ -1,0 +1,80 @@
+"""HTTP errors: problem details for programs (RFC 9457), a readable page for people.
+
+Only :class:`~werkzeug.exceptions.HTTPException` is handled. Flask itself turns any other exception
+into one, after it has logged it and fired ``got_request_exception``, so nothing is hidden and
+nothing internal is shown.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from string import Template
+
+from flask import Flask, Response, request
+from markupsafe import escape
+from werkzeug.exceptions import HTTPException
+
+from production.realtime.errors import current_request_id
+
+PROBLEM = "application/problem+json"
+
+
+def init_app(app: Flask) -> None:
+    """Answer each HTTP error in the form that its client can read.
+
+    :param app: the app; handlers of its own for a status or an exception win over this one.
+    """
+    app.register_error_handler(HTTPException, answer_http_error)
+
+
+def answer_http_error(error: HTTPException) -> HTTPException | Response:
+    """Answer an HTTP error, with the headers that belong to it.
+
+    :param error: what was raised, by Flask or by a view.
+    :return: the error itself if it carries a response of its own, else a problem or a page.
+    """
+    if error.response is not None or error.code is None:
+        return error
+    response = Response(status=error.code)
+    response.headers.extend(
+        (name, value)
+        for name, value in error.get_headers()
+        if name.lower() not in {"content-type", "content-length"}
+    )
+    if _wants_page():
+        response.set_data(_page(error))
+        response.content_type = "text/html; charset=utf-8"
+    else:
+        response.set_data(_problem(error))
+        response.content_type = PROBLEM
+    return response
+
+
+def _wants_page() -> bool:
+    """Tell whether the client prefers HTML; one that takes anything is a program."""
+    accepted = request.accept_mimetypes
+    return accepted["text/html"] > max(accepted["application/json"], accepted[PROBLEM])
+
+
+def _problem(error: HTTPException) -> str:
+    return json.dumps(
+        {
+            "type": "about:blank",
+            "title": error.name,
+            "status": error.code,
+            "detail": error.description,
+            "instance": request.path,
+            "request_id": current_request_id(),
+        }
+    )
+
+
+def _page(error: HTTPException) -> str:
+    template = Template(files(__package__).joinpath("error.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        status=error.code,
+        title=escape(error.name),
+        detail=escape(error.description or ""),
+        request_id=escape(current_request_id() or ""),
+    )

@@ -1,0 +1,125 @@
+"""Logs: every record of this process, gunicorn's and the libraries' too, in one form.
+
+On a terminal a record is a readable line; elsewhere it is one JSON object a line, tracebacks
+included. What is bound in structlog's context variables (request id, session id, event) is in each
+record that is written while it is bound.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import sys
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from gunicorn import glogging
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+# Engine.IO and Socket.IO write every packet, with its content, at INFO, and warn of every message
+# that crosses a client's departure: their errors are all that an operator needs.
+LIBRARY_LEVELS = {
+    "engineio": "ERROR",
+    "socketio": "ERROR",
+    "werkzeug": "WARNING",
+}
+
+READ_FIRST = ("timestamp", "level", "event", "session")
+
+
+def _shared_processors() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+
+
+def _add_process(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
+    """Name the process, from the record, since a record may be formatted elsewhere."""
+    record = event_dict.get("_record")
+    if record is not None:
+        event_dict["process"] = record.process
+    return event_dict
+
+
+def _in_reading_order(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
+    """Put first what a reader looks for first, and leave out what is not known."""
+    first = {key: event_dict.pop(key) for key in READ_FIRST if key in event_dict}
+    rest = {key: value for key, value in event_dict.items() if value is not None}
+    return {**first, **rest}
+
+
+def _renderers(log_format: str) -> list[Processor]:
+    if log_format == "console" or (log_format == "auto" and sys.stderr.isatty()):
+        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+
+def configure_logging(level: str, log_format: str) -> None:
+    """Send every log record of this process to standard error in one form.
+
+    :param level: the lowest level that is written, by its name.
+    :param log_format: ``console``, ``json``, or ``auto`` for the one that fits standard error.
+    """
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared_processors(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    logging.config.dictConfig(_stdlib_configuration(level, log_format))
+    logging.captureWarnings(capture=True)
+
+
+def _stdlib_configuration(level: str, log_format: str) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "structlog": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "foreign_pre_chain": _shared_processors(),
+                "processors": [
+                    _add_process,
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    _in_reading_order,
+                    *_renderers(log_format),
+                ],
+            },
+        },
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stderr",
+                "formatter": "structlog",
+            },
+        },
+        "loggers": {name: {"level": lowest} for name, lowest in LIBRARY_LEVELS.items()},
+        "root": {"level": level, "handlers": ["stderr"]},
+    }
+
+
+class GunicornLogger(glogging.Logger):  # type: ignore[misc]
+    """gunicorn's loggers: what they would print, the root logger writes in the form of all records."""
+
+    def setup(self, cfg: Any) -> None:
+        """Hand the records of both loggers to the root logger, but for those that go to a file.
+
+        :param cfg: gunicorn's configuration.
+        """
+        super().setup(cfg)
+        for logger, target in ((self.error_log, cfg.errorlog), (self.access_log, cfg.accesslog)):
+            if target == "-":
+                logger.handlers.clear()
+                logger.propagate = True

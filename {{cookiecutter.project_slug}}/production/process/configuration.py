@@ -1,0 +1,108 @@
+"""What the gunicorn master knows of the settings, and what it refuses to start with."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from production.refusal import ConfigurationError
+
+if TYPE_CHECKING:
+    from gunicorn.config import Config
+
+WORKER_CLASSES = {
+    "eventlet": "production.process.eventlet_worker.EventletWorker",
+    "gevent": "production.process.gevent_worker.GeventWorker",
+    "threading": "production.process.thread_worker.ThreadWorker",
+}
+
+# Threads and connections beyond those that sessions may hold: HTTP requests and health checks are
+# answered out of these when every session is taken.
+ROOM_FOR_HTTP = 64
+
+
+# Seconds that the last of the closed sessions have for their closing handshake.
+CLOSING_TIME = 2
+
+
+def read_settings() -> Any:
+    """Read and check the settings in a process of their own.
+
+    The master must not import what the workers have yet to patch: pydantic's objects break
+    eventlet's search for existing locks. It also means that a reload reads the settings afresh.
+
+    :return: the settings as a namespace of plain values, by field name, secrets masked.
+    :raises ConfigurationError: what the settings refuse, already written to standard error.
+    """
+    reader = subprocess.run(
+        [sys.executable, "-m", "production.settings"], stdout=subprocess.PIPE, check=False
+    )
+    if reader.returncode:
+        raise SystemExit(reader.returncode)
+    return SimpleNamespace(**json.loads(reader.stdout))
+
+
+def thread_count(settings: Any) -> int:
+    """Return how many threads a gthread worker needs.
+
+    A WebSocket, and a long poll while it waits, holds one thread of the pool; in the green modes
+    gunicorn ignores the number.
+
+    :param settings: with ``async_mode`` and ``max_sessions``.
+    """
+    if settings.async_mode != "threading":
+        return 1
+    return int(settings.max_sessions) + ROOM_FOR_HTTP
+
+
+def connection_count(settings: Any) -> int:
+    """Return how many connections a worker may hold open.
+
+    A session holds two for a moment, while its WebSocket is being probed beside its long poll.
+
+    :param settings: with ``max_sessions``.
+    """
+    return 2 * int(settings.max_sessions) + 2 * ROOM_FOR_HTTP
+
+
+def drain_time_limit(settings: Any) -> int:
+    """Return after how many seconds gunicorn gives up on a worker that is leaving.
+
+    :param settings: with ``drain_seconds``.
+    """
+    return math.ceil(float(settings.drain_seconds)) + CLOSING_TIME
+
+
+def check_gunicorn(cfg: Config, async_mode: str) -> None:
+    """Refuse what gunicorn was told on its command line if the service cannot work with it.
+
+    :param cfg: gunicorn's final configuration.
+    :param async_mode: the mode that the settings name.
+    :raises ConfigurationError: naming the option and the fix.
+    """
+    expected = WORKER_CLASSES[async_mode]
+    found = f"{cfg.worker_class.__module__}.{cfg.worker_class.__qualname__}"
+    if found != expected:
+        raise ConfigurationError(
+            f"ASYNC_MODE is {async_mode}, but gunicorn was told to use the worker class {found}: "
+            "leave out -k and --threads, and choose the mode with ASYNC_MODE=eventlet, gevent or "
+            "threading."
+        )
+    if cfg.preload_app:
+        raise ConfigurationError(
+            "preload_app imports the app in the master, before the workers patch the standard "
+            "library and where its background tasks die at the fork: leave out --preload."
+        )
+    if cfg.workers > 1:
+        raise ConfigurationError(
+            f"{cfg.workers} workers were asked for, but a long-polling session lives in one process "
+            "and requests are not routed between workers yet: set WEB_CONCURRENCY=1 and leave out -w."
+        )
+    if cfg.max_requests:
+        raise ConfigurationError(
+            "max_requests restarts a worker under its open sessions: leave out --max-requests."
+        )

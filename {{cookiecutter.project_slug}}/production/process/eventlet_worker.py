@@ -1,0 +1,117 @@
+"""The eventlet worker, which gunicorn itself dropped in 26.0.
+
+Written against :class:`gunicorn.workers.base_async.AsyncWorker`, whose subclass says how a
+connection is accepted and what a time-out is; parsing, keep-alive and errors are gunicorn's.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import AbstractContextManager
+from types import FrameType
+from typing import Any
+
+from gunicorn.sock import ssl_wrap_socket
+from gunicorn.workers.base_async import AsyncWorker
+
+from production.bootstrap import patch
+from production.modes import AsyncMode
+from production.process.service_worker import ServiceWorker
+
+TICK = 0.2
+"""Seconds between two looks at what the master and the signals want."""
+
+
+class EventletWorker(ServiceWorker, AsyncWorker):  # type: ignore[misc]
+    """Serves each connection in a green thread of eventlet."""
+
+    def init_process(self) -> None:
+        """Patch the standard library, after the fork and before the app is imported."""
+        patch(AsyncMode.EVENTLET)
+        super().init_process()
+
+    def run(self) -> None:
+        """Accept connections until the worker is told to leave, then let the requests finish."""
+        import eventlet
+        from eventlet.greenio import GreenSocket
+        from eventlet.greenpool import GreenPool
+
+        # A pool for each listener: one that is full does not silence the others.
+        pools = [GreenPool(self.worker_connections) for _ in self.sockets]
+        acceptors = [
+            eventlet.spawn(self._accept, GreenSocket(listener.sock), pool)
+            for listener, pool in zip(self.sockets, pools, strict=True)
+        ]
+        while self.alive and self._has_parent():
+            self.notify()
+            eventlet.sleep(TICK)
+
+        for acceptor in acceptors:
+            acceptor.kill()
+        # Otherwise the kernel would go on accepting connections that nobody serves.
+        for listener in self.sockets:
+            listener.close()
+        self._await_requests(pools)
+
+    def timeout_ctx(self) -> AbstractContextManager[Any]:
+        """Limit the wait for the next request of a kept-alive connection."""
+        import eventlet
+
+        timeout: AbstractContextManager[Any] = eventlet.Timeout(self.cfg.keepalive or None, False)
+        return timeout
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        """Leave at once, outside the signal handler, where eventlet must not switch."""
+        import eventlet
+
+        eventlet.spawn_n(super().handle_quit, sig, frame)
+
+    def handle_usr1(self, sig: int, frame: FrameType | None) -> None:
+        """Reopen the log files, outside the signal handler."""
+        import eventlet
+
+        eventlet.spawn_n(super().handle_usr1, sig, frame)
+
+    def start_leaving(self) -> None:
+        """Drain in a green thread."""
+        import eventlet
+
+        eventlet.spawn_n(self.leave)
+
+    def _accept(self, listener: Any, pool: Any) -> None:
+        import eventlet
+
+        while True:
+            try:
+                client, address = listener.accept()
+            except OSError as error:
+                # Out of descriptors, or a client that left before it was accepted.
+                self.log.warning("A connection could not be accepted: %s", error)
+                eventlet.sleep(TICK)
+                continue
+            pool.spawn_n(self._serve, listener, client, address)
+
+    def _serve(self, listener: Any, client: Any, address: Any) -> None:
+        if self.cfg.is_ssl:
+            try:
+                client = ssl_wrap_socket(client, self.cfg)
+            except OSError as error:
+                self.log.debug("TLS handshake failed: %s", error)
+                client.close()
+                return
+        self.handle(listener, client, address)
+
+    def _has_parent(self) -> bool:
+        if self.ppid == os.getppid():
+            return True
+        self.log.info("Parent changed, shutting down: %s", self)
+        return False
+
+    def _await_requests(self, pools: list[Any]) -> None:
+        import eventlet
+
+        deadline = time.monotonic() + self.cfg.graceful_timeout
+        while any(pool.running() for pool in pools) and time.monotonic() < deadline:
+            self.notify()
+            eventlet.sleep(TICK)

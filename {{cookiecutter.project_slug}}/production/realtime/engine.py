@@ -1,0 +1,120 @@
+"""The Engine.IO server: which requests reach a session, and which are answered at the door.
+
+This is the seam to :mod:`engineio.server`; see ``session.py`` for the sessions themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs
+
+import engineio
+import engineio.socket
+import structlog
+
+from production.realtime.reasons import Reason
+from production.realtime.session import Session
+from production.realtime.timers import Timers
+from production.realtime.websocket import (
+    StartResponse,
+    WebSocket,
+    handshake_fault,
+    refuse_handshake,
+)
+
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER = 1
+"""Seconds after which a client that found no room may try again, perhaps elsewhere."""
+
+# What a client may do wrong that its owner should hear of, once: the page is dead without a fix.
+WORTH_A_WARNING = {
+    "bad-origin": "A page of another origin was refused: add its origin to ALLOWED_ORIGINS "
+    "if it is yours",
+    "bad-version": "A client of Socket.IO 2 or older was refused: update the page's client "
+    "library to 4",
+}
+
+
+class EngineServer(engineio.Server):  # type: ignore[misc]
+    """An Engine.IO server with bounded sessions.
+
+    :param max_sessions: how many sessions may be open.
+    :param max_queued_messages: how many messages may wait for one client.
+    :param max_queued_bytes: how many bytes may wait for one client.
+    :param options: as for :class:`engineio.Server`.
+    """
+
+    # Upstream's
+    _async: dict[str, Any]
+
+    def __init__(
+        self,
+        *,
+        max_sessions: int,
+        max_queued_messages: int,
+        max_queued_bytes: int,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.max_sessions = max_sessions
+        self.max_queued_messages = max_queued_messages
+        self.max_queued_bytes = max_queued_bytes
+        self.draining = False
+        self.timers = Timers(self)
+        # Timers end dead sessions on time, and a session that ends leaves the table by itself.
+        self.start_service_task = False
+        self._async = {**self._async, "websocket": WebSocket}
+        # Upstream makes its sessions of this one name.
+        engineio.socket.Socket = Session
+
+    def handle_request(self, environ: dict[str, Any], start_response: StartResponse) -> Any:
+        """Answer at the door what must not reach a session, hand on the rest."""
+        query = parse_qs(environ.get("QUERY_STRING", ""))
+        sid = query.get("sid", [None])[0]
+        if _content_length(environ) > self.max_http_buffer_size:
+            return self._refuse_body(sid, start_response)
+        if environ.get("HTTP_UPGRADE", "").lower() == "websocket" and (
+            fault := handshake_fault(environ)
+        ):
+            return refuse_handshake(fault, start_response)
+        if sid is None and (self.draining or len(self.sockets) >= self.max_sessions):
+            return _answer(
+                start_response,
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                [("Retry-After", str(RETRY_AFTER))],
+            )
+        return super().handle_request(environ, start_response)
+
+    def _refuse_body(self, sid: str | None, start_response: StartResponse) -> Iterable[bytes]:
+        """Refuse a body unread: upstream waits for ever for its session's queue to be taken."""
+        session = self.sockets.get(sid)
+        if session is not None:
+            session.end(Reason.MALFORMED, detail="message too large")
+        return _answer(start_response, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+    def _log_error_once(self, message: str, message_key: str) -> None:
+        """Say it once if the service's owner can do something about it, and never otherwise."""
+        if message_key in WORTH_A_WARNING and message_key not in self.log_message_keys:
+            self.log_message_keys.add(message_key)
+            log.warning(WORTH_A_WARNING[message_key], detail=message)
+        else:
+            self.logger.info(message)
+
+
+def _content_length(environ: dict[str, Any]) -> int:
+    length = environ.get("CONTENT_LENGTH", "")
+    return int(length) if length.isdecimal() else 0
+
+
+def _answer(
+    start_response: StartResponse, status: HTTPStatus, headers: Iterable[tuple[str, str]] = ()
+) -> Iterable[bytes]:
+    body = status.phrase.encode()
+    start_response(
+        f"{status.value} {status.phrase}",
+        [("Content-Type", "text/plain"), ("Content-Length", str(len(body))), *headers],
+    )
+    return [body]

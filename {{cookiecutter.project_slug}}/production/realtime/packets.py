@@ -1,0 +1,80 @@
+"""Socket.IO packets as a client may send them, and nothing else.
+
+Upstream's decoder lets a client run the ``connect`` and ``disconnect`` handlers by naming them as
+events, announces four billion attachments on its behalf, and raises whatever the parts of a broken
+packet happen to raise. See the Socket.IO protocol, revision 5, section "Packet encoding".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from socketio import packet
+from socketio.packet import Packet
+
+RESERVED_EVENTS = frozenset({"connect", "connect_error", "disconnect", "__disconnect_final"})
+"""Events that only the server raises."""
+
+EVENTS = (packet.EVENT, packet.BINARY_EVENT)
+ACKNOWLEDGEMENTS = (packet.ACK, packet.BINARY_ACK)
+BINARY = (packet.BINARY_EVENT, packet.BINARY_ACK)
+FROM_CLIENTS = (packet.CONNECT, packet.DISCONNECT, *EVENTS, *ACKNOWLEDGEMENTS)
+
+
+class MalformedPacket(ValueError):
+    """A client sent what is no Socket.IO packet, or one that it must not send."""
+
+
+class StrictPacket(Packet):  # type: ignore[misc]
+    """Decodes what clients may send; passed to Socket.IO as its ``serializer``."""
+
+    def decode(self, encoded_packet: Any) -> int:
+        """Decode the text of a packet.
+
+        :param encoded_packet: what Engine.IO received as one message.
+        :return: how many attachments belong to it.
+        :raises MalformedPacket: saying what is wrong.
+        """
+        if not isinstance(encoded_packet, str):
+            raise MalformedPacket("a packet is text")
+        try:
+            attachments: int = super().decode(encoded_packet)
+        except (ValueError, TypeError, IndexError, RecursionError) as error:
+            raise MalformedPacket("the packet cannot be decoded") from error
+        self._check_type(attachments)
+        self._check_data()
+        return attachments
+
+    def add_attachment(self, attachment: Any) -> bool:
+        """Add the next attachment.
+
+        :param attachment: what Engine.IO received as one message.
+        :return: whether it was the last, and ``data`` is complete.
+        :raises MalformedPacket: if it is no binary message, or the packet's placeholders are wrong.
+        """
+        if not isinstance(attachment, bytes):
+            raise MalformedPacket("an attachment is binary")
+        try:
+            return bool(super().add_attachment(attachment))
+        except (ValueError, TypeError, IndexError, RecursionError) as error:
+            raise MalformedPacket("the attachments do not fit the packet") from error
+
+    def _check_type(self, attachments: int) -> None:
+        if self.packet_type not in FROM_CLIENTS:
+            raise MalformedPacket("clients do not send packets of this type")
+        if (self.packet_type in BINARY) is not (attachments > 0):
+            raise MalformedPacket("the number of attachments does not fit the packet's type")
+
+    def _check_data(self) -> None:
+        if self.packet_type in EVENTS:
+            if not isinstance(self.data, list) or not self.data:
+                raise MalformedPacket("an event is a list")
+            if not isinstance(self.data[0], str):
+                raise MalformedPacket("an event begins with its name")
+            if self.data[0] in RESERVED_EVENTS:
+                raise MalformedPacket("the event's name is reserved")
+        elif self.packet_type in ACKNOWLEDGEMENTS:
+            if not isinstance(self.data, list) or self.id is None:
+                raise MalformedPacket("an acknowledgement is a list with an id")
+        elif self.packet_type == packet.CONNECT and not isinstance(self.data, dict | None):
+            raise MalformedPacket("authentication is an object")

@@ -1,0 +1,16 @@
+"""Why a session ended."""
+
+from __future__ import annotations
+
+from engineio.base_server import BaseServer
+
+
+class Reason(BaseServer.reason):  # type: ignore[misc]
+    """Engine.IO's reasons and those that this layer adds; disconnect handlers are given one."""
+
+    #: The client left more unread than it may.
+    SLOW_CLIENT = "slow client"
+    #: The client sent what it must not, or more than it may.
+    MALFORMED = "malformed data"
+    #: The process is about to leave; the client should come back at once, elsewhere.
+    DRAINING = "server draining"

@@ -1,0 +1,179 @@
+"""The Socket.IO server: it decides what reaches a handler, and what a handler's client is told.
+
+This is the seam to :mod:`socketio` and :mod:`flask_socketio`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import flask_socketio
+import socketio
+import structlog
+from flask import Flask
+from flask_socketio import SocketIO
+
+from production.realtime.engine import EngineServer
+from production.realtime.errors import answer_error
+from production.realtime.manager import LocalManager
+from production.realtime.origins import origin_policy
+from production.realtime.packets import MalformedPacket, StrictPacket
+from production.realtime.queue import QueueManager
+from production.realtime.reasons import Reason
+from production.realtime.websocket import CLOSE_PROTOCOL_ERROR
+from production.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+class Server(socketio.Server):  # type: ignore[misc]
+    """A Socket.IO server that survives its clients.
+
+    :param max_attachments: how many binary attachments one packet may have.
+    :param options: as for :class:`socketio.Server` and
+        :class:`~production.realtime.engine.EngineServer`.
+    """
+
+    def __init__(self, *, max_attachments: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.max_attachments = max_attachments
+
+    def _engineio_server_class(self) -> type[EngineServer]:
+        return EngineServer
+
+    def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
+        """Dispatch a message, or end the session of a client that sends nonsense."""
+        try:
+            self._check_attachments(eio_sid, data)
+            super()._handle_eio_message(eio_sid, data)
+        except ValueError as error:
+            # Upstream raises plain ValueErrors for packets that are out of place.
+            self._binary_packet.pop(eio_sid, None)
+            session = self.eio.sockets.get(eio_sid)
+            if session is not None:
+                session.end(Reason.MALFORMED, detail=str(error), code=CLOSE_PROTOCOL_ERROR)
+
+    def _check_attachments(self, eio_sid: str, data: Any) -> None:
+        """Count attachments towards the limit of the message that they belong to."""
+        pending = self._binary_packet.get(eio_sid)
+        if pending is None:
+            return
+        if pending.attachment_count > self.max_attachments:
+            raise MalformedPacket("too many attachments")
+        size = len(data) + sum(len(attachment) for attachment in pending.attachments)
+        if size > self.eio.max_http_buffer_size:
+            raise MalformedPacket("message too large")
+
+    def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
+        super()._handle_connect(eio_sid, namespace, data)
+        namespace = namespace or "/"
+        sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
+        session = self.eio.sockets.get(eio_sid)
+        if session is not None:
+            session.public_id = session.public_id or sid
+            log.info(
+                "client connected"
+                if self.manager.is_connected(sid, namespace)
+                else "client refused",
+                session=session.public_id,
+                namespace=namespace,
+                transport=session.transport,
+                address=self.environ.get(eio_sid, {}).get("REMOTE_ADDR"),
+            )
+
+    def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+        session = self.eio.sockets.get(eio_sid)
+        if session is not None:
+            log.info(
+                "client disconnected",
+                session=session.public_id,
+                reason=reason,
+                detail=session.end_detail or None,
+                transport=session.transport,
+                seconds=round(time.monotonic() - session.opened_at, 3),
+            )
+        self._binary_packet.pop(eio_sid, None)
+        super()._handle_eio_disconnect(eio_sid, reason)
+
+    def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
+        """Run a handler with the session, the event and a request id in each of its log records."""
+        if event == "disconnect" and not self._disconnect_takes_reason(namespace):
+            args = args[:-1]
+        with structlog.contextvars.bound_contextvars(
+            session=args[0], event_name=event, namespace=namespace, request_id=uuid.uuid4().hex
+        ):
+            return super()._trigger_event(event, namespace, *args)
+
+    def _disconnect_takes_reason(self, namespace: str) -> bool:
+        """Tell whether the disconnect handler wants the reason; before 5.5 it was not given one."""
+        handler, _ = self._get_event_handler("disconnect", namespace, ())
+        if handler is None:
+            by_class, _ = self._get_namespace_handler(namespace, ())
+            handler = getattr(by_class, "on_disconnect", None)
+        return handler is None or _accepts_argument(handler)
+
+
+def _accepts_argument(handler: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(handler).bind("reason")
+    except TypeError:
+        return False
+    return True
+
+
+def server_options(settings: Settings) -> dict[str, Any]:
+    """Return what Flask-SocketIO is configured with.
+
+    :param settings: the settings of the process.
+    """
+    return {
+        "async_mode": str(settings.async_mode),
+        "client_manager": _manager(settings),
+        "serializer": StrictPacket,
+        "transports": [str(transport) for transport in settings.transports],
+        "cors_allowed_origins": origin_policy(settings.allowed_origins),
+        "ping_interval": settings.ping_interval,
+        "ping_timeout": settings.ping_timeout,
+        "max_http_buffer_size": settings.max_message_bytes,
+        "max_attachments": settings.max_attachments,
+        "max_sessions": settings.max_sessions,
+        "max_queued_messages": settings.max_queued_messages,
+        "max_queued_bytes": settings.max_queued_bytes,
+        "logger": structlog.stdlib.get_logger("socketio"),
+        "engineio_logger": structlog.stdlib.get_logger("engineio"),
+    }
+
+
+def _manager(settings: Settings) -> Any:
+    if settings.redis_url is None:
+        return LocalManager()
+    return QueueManager(settings.redis_url.get_secret_value(), channel=settings.service_name)
+
+
+def attach(app: Flask, socketio_extension: SocketIO, settings: Settings) -> None:
+    """Give a Flask app its Socket.IO server.
+
+    :param app: the app.
+    :param socketio_extension: the app's Flask-SocketIO object, with or without handlers yet.
+    :param settings: the settings of the process.
+    """
+    with _serving_class(Server):
+        socketio_extension.init_app(app, **server_options(settings))
+    if socketio_extension.default_exception_handler is None:
+        socketio_extension.on_error_default(answer_error)
+
+
+@contextmanager
+def _serving_class(server_class: type[Server]) -> Iterator[None]:
+    """Let Flask-SocketIO make a server of this class: it names its own in one place only."""
+    original = flask_socketio.socketio.Server
+    flask_socketio.socketio.Server = server_class
+    try:
+        yield
+    finally:
+        flask_socketio.socketio.Server = original

@@ -1,0 +1,268 @@
+"""One Engine.IO session: what it may send, what it may hold, and how it ends.
+
+This is the seam to :mod:`engineio.socket`, whose session hangs on an oversize request, leaks on a
+malformed frame, grows without bound for a client that does not read, and holds the descriptor of a
+peer that is gone. Its private names are used in this file and in ``engine.py`` only.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from engineio import exceptions
+from engineio.packet import CLOSE, MESSAGE, NOOP, PING, PONG, UPGRADE, Packet
+from engineio.payload import Payload
+from engineio.socket import Socket
+
+from production.realtime.backlog import Backlog
+from production.realtime.reasons import Reason
+from production.realtime.websocket import (
+    CLOSE_NORMAL,
+    CLOSE_PROTOCOL_ERROR,
+    LINGER,
+    ProtocolViolation,
+    WebSocket,
+)
+
+UPGRADE_TIMEOUT = 10.0
+"""Seconds that a client has to complete an upgrade; the same as Node's ``upgradeTimeout``."""
+
+MALFORMED = (ValueError, TypeError, IndexError, KeyError, RecursionError)
+"""What the decoders of Engine.IO and Socket.IO raise for input that they did not expect."""
+
+UNREACHABLE = (Reason.SLOW_CLIENT, Reason.PING_TIMEOUT)
+"""Reasons for which no goodbye could arrive."""
+
+# A client that emits in a loop sends all of it in one request. Upstream allows 16 packets and
+# drops the rest without a word (Flask-SocketIO issue 1228); the request's size is the real limit.
+Payload.max_decode_packets = 10_000
+
+
+class Session(Socket):  # type: ignore[misc]
+    """A session of the hardened Engine.IO server.
+
+    :param server: the :class:`~production.realtime.engine.EngineServer`.
+    :param sid: the Engine.IO session id.
+    """
+
+    # Upstream's
+    connected: bool
+    upgrading: bool
+    upgraded: bool
+    closing: bool
+    closed: bool
+    last_ping: float | None
+
+    def __init__(self, server: Any, sid: str) -> None:
+        super().__init__(server, sid)
+        self.opened_at = time.monotonic()
+        #: The Socket.IO session id in the first namespace that the client joined. Unlike the
+        #: Engine.IO session id, it is no secret that would be as good as the session itself.
+        self.public_id: str | None = None
+        self.websocket: WebSocket | None = None
+        self.backlog = Backlog(server.max_queued_messages, server.max_queued_bytes)
+        #: More about the reason for which the session ended, for the log.
+        self.end_detail = ""
+        # Why this session must end, once that is decided, and what a WebSocket client is told.
+        self._verdict: tuple[str, str] | None = None
+        self._goodbye = (CLOSE_NORMAL, "")
+        self._polling = False
+
+    @property
+    def transport(self) -> str:
+        """The transport in use."""
+        return "websocket" if self.upgraded else "polling"
+
+    # Sending
+
+    def send(self, pkt: Packet) -> None:
+        """Queue a packet; a client that leaves too much of its queue unread is ended.
+
+        :param pkt: an Engine.IO packet.
+        """
+        if self.closed or (self._verdict and pkt.packet_type == MESSAGE):
+            return
+        if self.backlog.admit(pkt):
+            self.queue.put(pkt)
+        else:
+            self.end(Reason.SLOW_CLIENT)
+
+    def poll(self) -> list[Packet]:
+        """Wait for packets, for the answer of a long poll.
+
+        :return: what is to be sent; nothing if the session has ended.
+        :raises EngineIOError: if another poll of this session is waiting already.
+        """
+        if self._polling:
+            self.close(reason=Reason.MALFORMED, detail="overlapping polls")
+            raise exceptions.EngineIOError("overlapping polls")
+        self._polling = True
+        try:
+            packets: list[Packet] = super().poll()
+        finally:
+            self._polling = False
+        for packet in packets:
+            self.backlog.release(packet)
+        return packets
+
+    def schedule_ping(self) -> None:
+        """Plan the next ping, once the previous one was answered."""
+        if self.last_ping:
+            self.last_ping = None
+            self.server.timers.after(self.server.ping_interval, self._ping)
+
+    def _ping(self) -> None:
+        if self.closing or self.closed:
+            return
+        sent_at = time.monotonic()
+        self.last_ping = sent_at
+        self.send(Packet(PING))
+        self.server.timers.after(self.server.ping_timeout, self._expect_pong, sent_at)
+
+    def _expect_pong(self, sent_at: float) -> None:
+        if self.last_ping == sent_at:
+            self.end(Reason.PING_TIMEOUT)
+
+    def check_ping_timeout(self) -> bool:
+        """Answer upstream's question; :meth:`_expect_pong` is what ends a dead session."""
+        return not self.closed
+
+    # Receiving
+
+    def receive(self, pkt: Packet) -> None:
+        """Handle a packet of the client.
+
+        :raises EngineIOError: if a client has no business sending it, or the session is ending.
+        """
+        if self._verdict:
+            raise exceptions.SocketIsClosedError
+        if pkt.packet_type not in (PONG, MESSAGE, UPGRADE, CLOSE):
+            raise exceptions.UnknownPacketError(f"packet type {pkt.packet_type}")
+        super().receive(pkt)
+        # Without this, one client that sends without pause would own the loop of a green mode.
+        self.server.sleep(0)
+
+    def handle_post_request(self, environ: dict[str, Any]) -> None:
+        """Handle the packets of one polling request, and end the session if they make no sense.
+
+        :raises EngineIOError: for a request that is to be answered with 400.
+        """
+        try:
+            super().handle_post_request(environ)
+        except (exceptions.UnknownPacketError, *MALFORMED) as error:
+            self.close(reason=Reason.MALFORMED, detail=_describe(error))
+            raise exceptions.EngineIOError("malformed payload") from error
+
+    def _websocket_handler(self, ws: WebSocket) -> None:
+        """Serve a WebSocket, as an upgrade or as the session's first transport."""
+        if not self.connected:
+            self.connected = self.upgraded = True
+        elif not self._upgrade(ws):
+            return
+        self.websocket = ws
+        writer = self.server.start_background_task(self._write_to, ws)
+        self._read_from(ws)
+        if not self._verdict:
+            # The peer has stopped talking: nobody may wait for it to read.
+            ws.abandon()
+        self.close(reason=Reason.TRANSPORT_CLOSE, abort=True)
+        writer.join()
+
+    def _upgrade(self, ws: WebSocket) -> bool:
+        """Move from polling to a WebSocket that passes the probe.
+
+        See the Engine.IO protocol, revision 4, section "Upgrade".
+        """
+        if self.upgrading:
+            return False
+        self.upgrading = True
+        ws.set_timeout(UPGRADE_TIMEOUT)
+        try:
+            if ws.receive() != f"{PING}probe":
+                return False
+            ws.send(Packet(PONG, data="probe").encode())
+            self.queue.put(Packet(NOOP))  # releases the poll that waits
+            self.upgraded = ws.receive() == str(UPGRADE)
+            ws.set_timeout(None)
+        except (ProtocolViolation, OSError):
+            self.upgraded = False
+        finally:
+            self.upgrading = False
+        return self.upgraded
+
+    def _read_from(self, ws: WebSocket) -> None:
+        """Receive until the client is done or has sent what it must not."""
+        try:
+            while (message := ws.receive()) is not None:
+                self.receive(Packet(encoded_packet=message))
+        except ProtocolViolation as violation:
+            self._condemn(Reason.MALFORMED, violation.reason, code=violation.code)
+        except exceptions.SocketIsClosedError:
+            return
+        except (exceptions.UnknownPacketError, *MALFORMED) as error:
+            self._condemn(Reason.MALFORMED, _describe(error), code=CLOSE_PROTOCOL_ERROR)
+
+    def _write_to(self, ws: WebSocket) -> None:
+        """Send what is queued until the session ends, then say why."""
+        try:
+            while (packet := self.queue.get()) is not None:
+                ws.send(packet.encode())
+                self.backlog.release(packet)
+        except OSError:
+            return
+        ws.close(*self._goodbye)
+
+    # Ending
+
+    def end(self, reason: str, *, detail: str = "", code: int = CLOSE_NORMAL) -> None:
+        """End this session soon, whoever asks: its handlers run in a task of their own.
+
+        :param reason: what the disconnect handlers and the log are told.
+        :param detail: more about the reason, for the log.
+        :param code: what a WebSocket client is told (RFC 6455, section 7.4.1).
+        """
+        if not (self._verdict or self.closed):
+            self._condemn(reason, detail, code=code)
+            self.server.start_background_task(self._end)
+
+    def close(
+        self, wait: bool = False, abort: bool = False, reason: str | None = None, detail: str = ""
+    ) -> None:
+        """Close the session and run its disconnect handlers.
+
+        :param wait: ignored: upstream waits for the queue to be taken, which nobody may do.
+        :param abort: whether the client is gone and needs no close packet.
+        :param reason: what the disconnect handlers and the log are told.
+        :param detail: more about the reason, for the log.
+        """
+        if self.closing or self.closed:
+            return
+        reason, self.end_detail = self._verdict or (reason, detail)
+        super().close(wait=False, abort=abort or self.upgraded, reason=reason)
+        self.server.sockets.pop(self.sid, None)
+        if self.websocket:
+            self.server.timers.after(LINGER, self.websocket.abandon)
+
+    def _condemn(self, reason: str, detail: str, *, code: int) -> None:
+        self._verdict = (reason, detail)
+        self._goodbye = (code, reason)
+
+    def _end(self) -> None:
+        if self._verdict and self._verdict[0] in UNREACHABLE:
+            self._discard_queue()
+            if self.websocket:
+                self.websocket.abandon()
+        self.close()
+
+    def _discard_queue(self) -> None:
+        empty = self.server.get_queue_empty_exception()
+        try:
+            while True:
+                self.queue.get(block=False)
+        except empty:
+            return
+
+
+def _describe(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,239 @@
+"""The WebSocket transport, one for all async modes: wsproto speaks, this moves the bytes.
+
+Engine.IO brings a different WebSocket for each mode (eventlet's own, simple-websocket's), each with
+limits of its own that a client can walk around: fragments that are not counted, a byte-wise unmask
+that blocks the loop, compressed messages that inflate, a reader that buffers without bound. This one
+reads only when it is asked to, counts what it holds, refuses compression, closes with a code, and
+never closes a descriptor that another thread waits on.
+
+It fits where Engine.IO's ``websocket`` class does: called with a handler and the server, then as a
+WSGI application.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
+from typing import Any, NoReturn
+
+from wsproto.connection import Connection, ConnectionState, ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
+from wsproto.utilities import LocalProtocolError, generate_accept_token
+
+READ_SIZE = 65536
+"""Bytes asked of the socket at a time."""
+
+LINGER = 2.0
+"""Seconds that a peer has to answer our close frame (RFC 6455, section 7.1.1)."""
+
+LINGER_READS = 128
+"""Reads in that time, so that a peer which goes on sending cannot use all of it."""
+
+CLOSE_NORMAL = 1000
+CLOSE_GOING_AWAY = 1001
+CLOSE_PROTOCOL_ERROR = 1002
+CLOSE_MESSAGE_TOO_BIG = 1009
+CLOSE_SERVICE_RESTART = 1012
+
+Message = str | bytes
+StartResponse = Callable[..., Any]
+
+
+class ProtocolViolation(Exception):
+    """The peer broke the protocol or a limit.
+
+    :param code: the close code to send (RFC 6455, section 7.4.1).
+    :param reason: what the peer did, for the log and the close frame.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+def handshake_fault(environ: dict[str, Any]) -> HTTPStatus | None:
+    """Return the status that an unacceptable opening handshake gets, if it is unacceptable.
+
+    :param environ: the WSGI environment of a request with ``Upgrade: websocket``.
+    :return: ``426`` for another version than 13, ``400`` without a valid key (RFC 6455, section
+        4.2.1), otherwise nothing.
+    """
+    if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
+        return HTTPStatus.UPGRADE_REQUIRED
+    if len(environ.get("HTTP_SEC_WEBSOCKET_KEY", "").strip()) != 24:
+        return HTTPStatus.BAD_REQUEST
+    return None
+
+
+class WebSocket:
+    """One connection that was upgraded.
+
+    :param handler: called with this object once the handshake is done; the connection ends with it.
+    :param server: the Engine.IO server, whose ``max_http_buffer_size`` is the largest message.
+    """
+
+    def __init__(self, handler: Callable[[WebSocket], Any], server: Any) -> None:
+        self._handler = handler
+        self._limit: int = server.max_http_buffer_size
+        self._connection = Connection(ConnectionType.SERVER)
+        # The reader answers pings and closes while the writer sends.
+        self._sending = threading.Lock()
+        self._messages = self._receive_messages()
+        self._socket: socket.socket
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> NoReturn:
+        """Shake hands, serve the connection, and tell gunicorn that there is nothing to answer.
+
+        :raises StopIteration: which is how gunicorn's workers learn that a request was taken over.
+        """
+        self._socket = environ["gunicorn.socket"]
+        try:
+            self._socket.sendall(_handshake_response(environ))
+            self._handler(self)
+        except OSError:
+            pass
+        finally:
+            self._linger()
+        raise StopIteration
+
+    def set_timeout(self, seconds: float | None) -> None:
+        """Limit how long the peer may be silent before it counts as gone.
+
+        :param seconds: the limit, or nothing for none.
+        """
+        self._socket.settimeout(seconds)
+
+    def receive(self) -> Message | None:
+        """Wait for the next message.
+
+        :return: the message, or nothing once the connection is closed.
+        :raises ProtocolViolation: if the peer breaks the protocol or exceeds the message limit.
+        """
+        try:
+            return next(self._messages, None)
+        except OSError:
+            return None
+
+    def send(self, message: Message) -> None:
+        """Send one message, however long the peer takes to read it.
+
+        :raises OSError: if the connection is closed.
+        """
+        event = TextMessage(message) if isinstance(message, str) else BytesMessage(message)
+        self._send(event)
+
+    def close(self, code: int = CLOSE_NORMAL, reason: str = "") -> None:
+        """Start the closing handshake; the reader sees the peer's answer as the end.
+
+        :param code: the close code (RFC 6455, section 7.4.1).
+        :param reason: for the peer, cut to what a control frame holds.
+        """
+        try:
+            self._send(CloseConnection(code, reason[:100] or None))
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def abandon(self) -> None:
+        """End the connection at once, waking whoever reads from it or writes to it.
+
+        The descriptor itself stays open until gunicorn, who owns it, closes it: closed here, its
+        number could be another connection's by the time that a waiting thread looks.
+        """
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _send(self, event: Any) -> None:
+        with self._sending:
+            try:
+                data = self._connection.send(event)
+            except LocalProtocolError as error:
+                raise BrokenPipeError(str(error)) from error
+            self._socket.sendall(data)
+
+    def _receive_messages(self) -> Iterator[Message]:
+        """Yield whole messages, never holding more than one message and one read."""
+        parts: list[Any] = []
+        size = 0
+        while data := self._socket.recv(READ_SIZE):
+            if self._connection.state is ConnectionState.LOCAL_CLOSING:
+                return
+            self._connection.receive_data(data)
+            for event in self._connection.events():
+                if isinstance(event, TextMessage | BytesMessage):
+                    size += _size(event.data)
+                    if size > self._limit:
+                        raise ProtocolViolation(CLOSE_MESSAGE_TOO_BIG, "message too large")
+                    parts.append(event.data)
+                    if event.message_finished:
+                        yield _join(parts)
+                        parts, size = [], 0
+                elif isinstance(event, Ping):
+                    self._send(event.response())
+                elif isinstance(event, CloseConnection):
+                    self._answer_close(event)
+                    return
+
+    def _answer_close(self, event: CloseConnection) -> None:
+        """Echo the peer's close; what wsproto could not parse it reports as a close, too."""
+        if self._connection.state is ConnectionState.OPEN:
+            raise ProtocolViolation(event.code, event.reason or "malformed frame")
+        if self._connection.state is ConnectionState.REMOTE_CLOSING:
+            self._send(event.response())
+
+    def _linger(self) -> None:
+        """Read on, without keeping anything, until the peer is done or the time is up.
+
+        Closing with unread bytes would reset the connection and take our close frame with it.
+        """
+        deadline = time.monotonic() + LINGER
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+            for _ in range(LINGER_READS):
+                self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
+                if not self._socket.recv(READ_SIZE):
+                    return
+                time.sleep(0)
+        except OSError:
+            return
+
+
+def _size(part: str | bytes | bytearray) -> int:
+    """Return the bytes of a part on the wire."""
+    return (
+        len(part) if isinstance(part, bytes | bytearray) or part.isascii() else len(part.encode())
+    )
+
+
+def _join(parts: list[Any]) -> Message:
+    if isinstance(parts[0], str):
+        return "".join(parts)
+    return b"".join(parts)
+
+
+def _handshake_response(environ: dict[str, Any]) -> bytes:
+    token = generate_accept_token(environ["HTTP_SEC_WEBSOCKET_KEY"].strip().encode("latin-1"))
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\n"
+        b"Upgrade: websocket\r\n"
+        b"Connection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + token + b"\r\n\r\n"
+    )
+
+
+def refuse_handshake(status: HTTPStatus, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer an opening handshake that :func:`handshake_fault` found unacceptable.
+
+    :return: the body.
+    """
+    body = status.phrase.encode()
+    headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
+    if status is HTTPStatus.UPGRADE_REQUIRED:
+        headers.append(("Sec-WebSocket-Version", "13"))
+    start_response(f"{status.value} {status.phrase}", headers)
+    return [body]

@@ -1,0 +1,297 @@
+"""Typed settings: read from the environment, ``.env`` and ``production.toml``.
+
+The first of these that names a setting wins: the process environment, the file ``.env`` (what is
+particular to this machine, never committed), the file ``production.toml`` (what is true of the
+service wherever it runs, committed), the default given here. Every default is safe in production.
+
+A value that is unsafe is refused by name, with the fix, before anything is served.
+"""
+
+from __future__ import annotations
+
+import secrets
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from production.modes import AsyncMode
+from production.refusal import ConfigurationError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+SHORTEST_SECRET = 32
+KNOWN_SECRETS = frozenset(
+    {
+        "secret",
+        "secret!",
+        "secret_key",
+        "secretkey",
+        "changeme",
+        "change-me",
+        "change_me",
+        "changethis",
+        "default",
+        "dev",
+        "development",
+        "password",
+        "your-secret-key",
+        "your_secret_key",
+        "your-secret-key-here",
+    }
+)
+PLACEHOLDER_WORDS = (
+    "changeme",
+    "change-me",
+    "change_me",
+    "changethis",
+    "your-secret",
+    "your_secret",
+)
+
+
+class Environment(StrEnum):
+    """Where the service runs. ``development`` relaxes what each setting says it relaxes."""
+
+    PRODUCTION = "production"
+    DEVELOPMENT = "development"
+
+
+class LogFormat(StrEnum):
+    """How log records are written. ``auto`` is ``console`` on a terminal and ``json`` elsewhere."""
+
+    AUTO = "auto"
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class Transport(StrEnum):
+    """The two transports of Engine.IO."""
+
+    POLLING = "polling"
+    WEBSOCKET = "websocket"
+
+
+def _split(value: Any) -> Any:
+    """Read ``a, b`` from the environment as a list; leave a list as it is."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, with its default. The environment variable is the upper-case name."""
+
+    model_config = SettingsConfigDict(
+        env_file=PROJECT_ROOT / ".env",
+        env_file_encoding="utf-8",
+        toml_file=PROJECT_ROOT / "production.toml",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    # The service
+    environment: Environment = Environment.PRODUCTION
+    service_name: str = Field(default=PROJECT_ROOT.name, min_length=1, max_length=64)
+    secret_key: SecretStr = SecretStr("")
+
+    # The processes
+    async_mode: AsyncMode = AsyncMode.EVENTLET
+    bind: str = "127.0.0.1:5000"
+    web_concurrency: int = Field(default=1, ge=1)
+    max_sessions: int = Field(default=1000, ge=1)
+    keepalive: int = Field(default=5, ge=0)
+    worker_timeout: int = Field(default=30, ge=1)
+    drain_seconds: float = Field(default=10.0, ge=0)
+    reload: bool = False
+
+    # The proxy in front
+    trusted_proxies: int = Field(default=0, ge=0)
+    proxy_read_timeout: float = Field(default=60.0, gt=0)
+    allowed_origins: Annotated[list[str], NoDecode] = []
+
+    # The sessions
+    transports: Annotated[list[Transport], NoDecode] = [Transport.POLLING, Transport.WEBSOCKET]
+    ping_interval: float = Field(default=25.0, gt=0)
+    ping_timeout: float = Field(default=20.0, gt=0)
+    max_message_bytes: int = Field(default=1_000_000, ge=1)
+    max_attachments: int = Field(default=32, ge=0)
+    max_queued_messages: int = Field(default=500, ge=1)
+    max_queued_bytes: int = Field(default=2_000_000, ge=1)
+
+    # The requests
+    max_request_bytes: int = Field(default=1_000_000, ge=1)
+
+    # The message queue
+    redis_url: SecretStr | None = None
+
+    # What is observed
+    log_level: str = "INFO"
+    log_format: LogFormat = LogFormat.AUTO
+    max_loop_lag: float = Field(default=1.0, gt=0)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put ``production.toml`` behind the environment and ``.env``."""
+        return (
+            init_settings,
+            env_settings,
+            dotenv_settings,
+            TomlConfigSettingsSource(settings_cls),
+        )
+
+    @field_validator("transports", "allowed_origins", mode="before")
+    @classmethod
+    def _read_lists(cls, value: Any) -> Any:
+        return _split(value)
+
+    @field_validator("transports")
+    @classmethod
+    def _some_transport(cls, value: list[Transport]) -> list[Transport]:
+        if not value:
+            raise ValueError("names no transport: write polling, websocket or both")
+        return value
+
+    @field_validator("max_message_bytes", "max_queued_bytes", "max_request_bytes", mode="before")
+    @classmethod
+    def _whole_bytes(cls, value: Any) -> Any:
+        """Refuse ``1e6``: Engine.IO announces the limit to clients, who need an integer."""
+        if isinstance(value, bool | float) or (isinstance(value, str) and not value.isdecimal()):
+            raise ValueError("must be a whole number of bytes: write 1000000, not 1e6")
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        level = value.upper()
+        if level not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+            raise ValueError("must be DEBUG, INFO, WARNING, ERROR or CRITICAL")
+        return level
+
+    @field_validator("redis_url", mode="after")
+    @classmethod
+    def _no_empty_url(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value and value.get_secret_value() else None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _development_secret(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Draw a secret where development runs without one; it lasts as long as the process."""
+        in_development = values.get("environment") == Environment.DEVELOPMENT
+        if in_development and not values.get("secret_key"):
+            return {**values, "secret_key": secrets.token_urlsafe(SHORTEST_SECRET)}
+        return values
+
+    @model_validator(mode="after")
+    def _safe_secret(self) -> Self:
+        if self.environment is not Environment.DEVELOPMENT:
+            _check_secret(self.secret_key.get_secret_value())
+        return self
+
+    @model_validator(mode="after")
+    def _named_origins(self) -> Self:
+        if self.environment is not Environment.DEVELOPMENT and "*" in self.allowed_origins:
+            raise ValueError(
+                "ALLOWED_ORIGINS contains *, which lets any web site use your visitors' sessions: "
+                "name the origins, for example https://example.org, or leave it empty for the same "
+                "origin only"
+            )
+        for origin in self.allowed_origins:
+            if origin != "*" and not _is_origin(origin):
+                raise ValueError(
+                    f"ALLOWED_ORIGINS contains {origin!r}, which is no origin: write scheme and "
+                    "host without a path, for example https://example.org"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _pings_within_proxy_timeout(self) -> Self:
+        silence = self.ping_interval + self.ping_timeout
+        if silence >= self.proxy_read_timeout:
+            raise ValueError(
+                f"PING_INTERVAL + PING_TIMEOUT is {silence:g} s, but the proxy cuts a silent "
+                f"connection after PROXY_READ_TIMEOUT = {self.proxy_read_timeout:g} s: lower the "
+                "pings or raise the time-out in the proxy and here"
+            )
+        return self
+
+    @property
+    def in_development(self) -> bool:
+        """Whether the relaxations of ``ENVIRONMENT=development`` apply."""
+        return self.environment is Environment.DEVELOPMENT
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings.
+
+    :param overrides: values that win over every other source, by field name.
+    :return: the settings, frozen.
+    :raises ConfigurationError: naming each setting that is refused, and the fix.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from None
+
+
+@cache
+def current_settings() -> Settings:
+    """Return the settings of this process, read once.
+
+    :raises ConfigurationError: naming each setting that is refused, and the fix.
+    """
+    return load_settings()
+
+
+def _check_secret(secret: str) -> None:
+    make_one = 'make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
+    if not secret:
+        raise ValueError(f"SECRET_KEY is missing: set it in the environment or in .env; {make_one}")
+    lowered = secret.lower()
+    if lowered in KNOWN_SECRETS or any(word in lowered for word in PLACEHOLDER_WORDS):
+        raise ValueError(f"SECRET_KEY is a well-known default: {make_one}")
+    if len(secret) < SHORTEST_SECRET:
+        raise ValueError(
+            f"SECRET_KEY has {len(secret)} characters, at least {SHORTEST_SECRET} are needed: "
+            f"{make_one}"
+        )
+    if len(set(secret)) < SHORTEST_SECRET // 4:
+        raise ValueError(f"SECRET_KEY repeats a few characters and can be guessed: {make_one}")
+
+
+def _is_origin(origin: str) -> bool:
+    scheme, separator, host = origin.partition("://")
+    return bool(separator and scheme and host) and not set(host) & set("/?# ")
+
+
+def _explain(error: ValidationError) -> str:
+    """Write one sentence for each refused setting, without repeating its value."""
+    return "\n".join(_sentence(detail) for detail in error.errors(include_url=False))
+
+
+def _sentence(detail: Any) -> str:
+    message = detail["msg"].removeprefix("Value error, ")
+    if not detail["loc"]:
+        return f"{message}."
+    return f"{detail['loc'][0].upper()} {message[0].lower()}{message[1:]}."
+
+
+if __name__ == "__main__":
+    print(load_settings().model_dump_json())

@@ -1,0 +1,37 @@
+"""What the rooms of the layer know together about this process."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask_socketio import SocketIO
+
+    from production.observe.lag import LoopLag
+    from production.settings import Settings
+
+
+class ServiceState:
+    """This process as a service; kept in ``app.extensions["production"]``.
+
+    :param settings: the settings it runs with.
+    :param socketio: the app's Flask-SocketIO object.
+    :param loop_lag: how late the process is.
+    """
+
+    def __init__(self, settings: Settings, socketio: SocketIO, loop_lag: LoopLag) -> None:
+        self.settings = settings
+        self.socketio = socketio
+        self.loop_lag = loop_lag
+        self.started_at = time.monotonic()
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions are open."""
+        return len(self.socketio.server.eio.sockets)
+
+    @property
+    def draining(self) -> bool:
+        """Whether this process is about to leave and takes no new session."""
+        return bool(self.socketio.server.eio.draining)

@@ -1,0 +1,26 @@
+"""The service: a live board whose channels anyone can watch and write to."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+import production
+from production.settings import Settings
+
+from . import api, events, pages
+from .extensions import socketio
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Make the app.
+
+    :param settings: what to use instead of the environment, in tests.
+    """
+    app = Flask(__name__)
+    app.config["TITLE"] = {{ cookiecutter.project_name | python_string }}
+    app.config["DESCRIPTION"] = {{ cookiecutter.description | python_string }}
+    app.register_blueprint(pages.blueprint)
+    app.register_blueprint(api.blueprint)
+    events.register(socketio)
+    production.init_app(app, socketio, settings)
+    return app

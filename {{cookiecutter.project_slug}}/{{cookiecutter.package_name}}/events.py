@@ -1,0 +1,68 @@
+"""The Socket.IO events: what a client may ask, and what it is told."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from flask import current_app, request
+from flask_socketio import SocketIO, emit
+
+from production.realtime.validation import accepts
+
+from . import board
+from .payloads import ChannelList, Heartbeat, Publication
+
+
+def register(socketio: SocketIO) -> None:
+    """Say which function handles which event."""
+    socketio.on_event("connect", connect)
+    socketio.on_event("disconnect", disconnect)
+    socketio.on_event("subscribe", subscribe)
+    socketio.on_event("unsubscribe", unsubscribe)
+    socketio.on_event("publish", publish)
+    socketio.on_event("heartbeat", heartbeat)
+
+
+def connect(auth: Any = None) -> None:
+    """Tell a new client what it is connected to; this is the place to check who it is."""
+    settings = current_app.extensions["production"].settings
+    emit(
+        "connection_ack",
+        {
+            "session_id": request.sid,  # type: ignore[attr-defined]
+            "process_id": os.getpid(),
+            "server_time": board.now(),
+            "heartbeat_interval": settings.ping_interval,
+            "heartbeat_timeout": settings.ping_timeout,
+        },
+    )
+
+
+def disconnect(reason: str | None = None) -> None:
+    """Clean up after a client; its subscriptions have ended by themselves."""
+
+
+@accepts(ChannelList)
+def subscribe(payload: ChannelList) -> dict[str, Any]:
+    """Watch channels."""
+    return {"ok": True, "channels": board.subscribe(payload.channels)}
+
+
+@accepts(ChannelList)
+def unsubscribe(payload: ChannelList) -> dict[str, Any]:
+    """No longer watch channels."""
+    return {"ok": True, "channels": board.unsubscribe(payload.channels)}
+
+
+@accepts(Publication)
+def publish(payload: Publication) -> dict[str, Any]:
+    """Publish on a channel."""
+    sequence = board.publish(payload.channel, payload.data)
+    return {"ok": True, "channel": payload.channel, "sequence": sequence}
+
+
+@accepts(Heartbeat)
+def heartbeat(payload: Heartbeat) -> dict[str, Any]:
+    """Answer at once, so that the client can measure the way."""
+    return {"ok": True, "sent_at": payload.sent_at, "server_time": board.now()}
