@@ -42,16 +42,16 @@ clean: ## Remove .venv, the demo and every cache
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: name one with make PYTHON=python3.13.")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet 'pip>=25.1'
+	$(BIN)/python -m pip install -qq 'pip>=25.1'
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --group demo
+	$(BIN)/python -m pip install -qq --group demo
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(TEMPLATE)/pyproject.toml tests/requirements.py | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --group test
+	$(BIN)/python -m pip install -qq --group test
 	$(BIN)/python tests/requirements.py > $(VENV)/requirements.txt
-	$(BIN)/python -m pip install --quiet --requirement $(VENV)/requirements.txt
+	$(BIN)/python -m pip install -qq --requirement $(VENV)/requirements.txt
 	@touch $@
 
 # Without Node the tests that need it say so and are skipped.

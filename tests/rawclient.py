@@ -262,15 +262,26 @@ def raw_request(url: str, data: bytes, timeout: float = PATIENCE) -> Response:
 
 
 def http(
-    method: str, url: str, body: bytes = b"", *, timeout: float = PATIENCE, **headers: str
+    method: str,
+    url: str,
+    body: bytes = b"",
+    *,
+    headers: Mapping[str, str] | None = None,
+    timeout: float = PATIENCE,
 ) -> Response:
-    """One ordinary request on a connection of its own; ``content_type=`` sets Content-Type."""
+    """One ordinary request on a connection of its own."""
     parts = urlsplit(url)
     target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
     with contextlib.closing(HttpConnection(url)) as connection:
-        connection.request(method, target, {"Connection": "close", **named}, body)
+        connection.request(method, target, {"Connection": "close", **(headers or {})}, body)
         return connection.response(timeout)
+
+
+def post_json(url: str, data: Any) -> Response:
+    """POST something as JSON."""
+    return http(
+        "POST", url, json.dumps(data).encode(), headers={"Content-Type": "application/json"}
+    )
 
 
 # ---------------------------------------------------------------------------------------------
@@ -386,24 +397,26 @@ def frame(
 
 
 def handshake(
-    url: str, path: str = "/socket.io/", sid: str | None = None, **replaced: str | None
+    url: str,
+    path: str = "/socket.io/",
+    sid: str | None = None,
+    headers: Mapping[str, str | None] | None = None,
 ) -> bytes:
     """The opening handshake of a WebSocket client (section 4.1) as bytes.
 
-    ``replaced`` replaces headers, or leaves them out if the value is None; the underscores in the
-    names stand for hyphens.
+    ``headers`` (names in lower case) adds some, replaces some, or leaves out those that are None.
     """
     parts = urlsplit(url)
     target = f"{path}?EIO=4&transport=websocket" + (f"&sid={sid}" if sid else "")
-    headers: dict[str, str | None] = {
+    sent: dict[str, str | None] = {
         "host": f"{parts.hostname}:{parts.port}",
         "upgrade": "websocket",
         "connection": "Upgrade",
         "sec-websocket-key": base64.b64encode(os.urandom(16)).decode(),
         "sec-websocket-version": "13",
-        **{name.replace("_", "-"): value for name, value in replaced.items()},
+        **(headers or {}),
     }
-    lines = [f"{name}: {value}" for name, value in headers.items() if value is not None]
+    lines = [f"{name}: {value}" for name, value in sent.items() if value is not None]
     return "\r\n".join([f"GET {target} HTTP/1.1", *lines, "", ""]).encode()
 
 
@@ -546,8 +559,8 @@ def open_websocket(
     path: str = "/socket.io/",
     sid: str | None = None,
     *,
+    headers: Mapping[str, str | None] | None = None,
     receive_buffer: int | None = None,
-    **headers: str | None,
 ) -> RawWebSocket:
     """Open a WebSocket: directly, or for the polling session ``sid``.
 
@@ -556,7 +569,7 @@ def open_websocket(
     """
     ws = RawWebSocket(url, receive_buffer=receive_buffer)
     try:
-        _shake_hands(ws, handshake(url, path, sid, **headers))
+        _shake_hands(ws, handshake(url, path, sid, headers))
         ws.sid = sid or json.loads(ws.wait_for_packet("0{")[1:])["sid"]
     except BaseException:
         ws.close()

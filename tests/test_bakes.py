@@ -72,10 +72,21 @@ def test_its_requirements_are_what_is_tested_here(project: BakedProject) -> None
         assert version(requirement.name) in requirement.specifier
 
 
-@pytest.fixture(scope="module")
-def fresh_project(tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
+@pytest.fixture(scope="module", params=ASYNC_MODES)
+def fresh_project(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> BakedProject:
     """A project in a directory whose name has a space, in which the Makefile may do as it likes."""
-    return generate(tmp_path_factory.mktemp("fresh copy") / "output", {"description": ODD_TEXT})
+    answers = {"description": ODD_TEXT, "async_mode": request.param}
+    return generate(tmp_path_factory.mktemp("fresh copy") / "output", answers)
+
+
+def listed_by_git(project: BakedProject, *options: str) -> list[str]:
+    """List what git would add to a new repository of the project, or what its options name."""
+    project.run("git", "init", "--quiet")
+    outcome = project.run("git", "ls-files", "--others", "--exclude-standard", *options)
+    shutil.rmtree(project.path / ".git")
+    return outcome.stdout.splitlines()
 
 
 def make(project: BakedProject, *arguments: str) -> str:
@@ -118,21 +129,12 @@ class TestMakefile:
         assert "Nothing to be done" in make(fresh_project, "install")
 
     @pytest.mark.slow
-    def test_nothing_that_was_installed_or_cached_is_up_for_commit(
+    def test_what_was_installed_and_cached_is_ignored_by_git_and_removed_by_clean(
         self, fresh_project: BakedProject, requires: Callable[[str], str]
     ) -> None:
         requires("git")
-        fresh_project.run("git", "init", "--quiet")
-        listed = fresh_project.run("git", "ls-files", "--others", "--exclude-standard").stdout
-        generated = {path.as_posix() for path in fresh_project.files() if ".venv" not in path.parts}
-        assert set(listed.splitlines()) <= generated - {".env"}
-        assert "pyproject.toml" in listed
-
-    @pytest.mark.slow
-    def test_clean_removes_what_the_other_commands_made(self, fresh_project: BakedProject) -> None:
-        shutil.rmtree(fresh_project.path / ".git", ignore_errors=True)
+        make(fresh_project, "install")
+        to_commit = listed_by_git(fresh_project)
         make(fresh_project, "clean")
-        untouched = generate(
-            fresh_project.path.parent.parent / "untouched", {"description": ODD_TEXT}
-        )
-        assert fresh_project.files() == untouched.files()
+        assert to_commit == listed_by_git(fresh_project)
+        assert listed_by_git(fresh_project, "--ignored") == [".env"]

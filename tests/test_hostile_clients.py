@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import itertools
 import json
 import random
 import socket
@@ -53,6 +54,7 @@ from rawclient import (
     handshake,
     http,
     open_websocket,
+    post_json,
     raw_request,
 )
 from waiting import eventually
@@ -80,8 +82,7 @@ def joined_websocket(
 ) -> Iterator[RawWebSocket]:
     """A WebSocket client on the default namespace that has been greeted."""
     with open_websocket(service.url, receive_buffer=receive_buffer) as ws:
-        ws.connect_namespace()
-        ws.wait_for_event("connection_ack")
+        greet(ws)
         yield ws
 
 
@@ -90,13 +91,19 @@ def joined_polling(service: Service) -> Iterator[PollingSession]:
     """A long-polling client on the default namespace that has been greeted."""
     polling = PollingSession(service.url)
     try:
-        polling.connect_namespace()
-        polling.wait_for_event("connection_ack")
+        greet(polling)
         yield polling
     finally:
         # If the service has not ended the session: do not leave it to its ping time-out.
         with contextlib.suppress(OSError, ConnectionEndedError):
             polling.leave()
+
+
+def greet(client: SocketIOClient) -> None:
+    """Join, and wait until all that belongs to joining is over, its line in the log included."""
+    client.connect_namespace()
+    client.wait_for_event("connection_ack")
+    client.call("heartbeat", {"sent_at": 0})
 
 
 JOINED: dict[str, Callable[[Service], contextlib.AbstractContextManager[SocketIOClient]]] = {
@@ -115,9 +122,7 @@ def healthy(service: Service) -> float:
 
 def push(service: Service, channel: str, data: Any) -> None:
     """Publish to a channel from outside."""
-    body = json.dumps(data).encode()
-    url = f"{service.url}/api/channels/{channel}"
-    assert http("POST", url, body, content_type="application/json").status == 202
+    assert post_json(f"{service.url}/api/channels/{channel}", data).status == 202
 
 
 def assert_ended_once(service: Service, log: LogMark, client: SocketIOClient) -> dict[str, Any]:
@@ -394,7 +399,7 @@ def test_attachments_that_together_exceed_the_limit_end_the_session(
     wait_until_quiet(served)
     placeholders = [{"_placeholder": True, "num": number} for number in range(3)]
     event = json.dumps(["publish", {"channel": "attachments", "data": placeholders}])
-    packets = [f"453-{event}", *[bytes(LIMIT * 2 // 5)] * 3]
+    packets: list[str | bytes] = [f"453-{event}", *[bytes(LIMIT * 2 // 5)] * 3]
     with JOINED[transport](served) as client:
         log = LogMark(served)
         if isinstance(client, PollingSession):
@@ -419,7 +424,7 @@ def test_compression_is_declined(service: StartService, mode: str) -> None:
     """What is not inflated cannot be a bomb."""
     served = service(mode)
     offer = "permessage-deflate; client_max_window_bits"
-    with open_websocket(served.url, sec_websocket_extensions=offer) as ws:
+    with open_websocket(served.url, headers={"sec-websocket-extensions": offer}) as ws:
         assert ws.extensions == ""
         ws.connect_namespace()
         assert ws.call("heartbeat", {"sent_at": 1})["sent_at"] == 1
@@ -468,11 +473,11 @@ def test_a_client_that_never_reads_is_disconnected_and_costs_no_memory(
     wait_until_quiet(served)
 
     # The smallest window that the kernel allows: what the client does not read stays in the server.
-    open_client = {
-        "websocket": lambda: joined_websocket(served, receive_buffer=4096),
-        "polling": lambda: joined_polling(served),
-    }
-    with open_client[transport]() as client:
+    with (
+        joined_polling(served)
+        if transport == "polling"
+        else joined_websocket(served, receive_buffer=4096)
+    ) as client:
         client.call("subscribe", {"channels": ["slow"]})
         log = LogMark(served)
         memory = resident_megabytes(served)
@@ -543,12 +548,13 @@ def test_a_flood_of_events_does_not_silence_other_clients(service: StartService,
     wait_until_quiet(served)
     log = LogMark(served)
     with joined_websocket(served) as other, _Flood(served) as flood:
-        for number in range(20):
-            at_least = flood.bursts + 1
+        enough = flood.bursts + 20
+        rounds = itertools.count(1)
+        # What is in the kernel's buffers would do for a moment; more shows that it is being served.
+        while (number := next(rounds)) <= 20 or flood.bursts < enough:
             assert other.call("heartbeat", {"sent_at": number}, timeout=SOON)["sent_at"] == number
             healthy(served)
-            if number == 0:
-                eventually(lambda: flood.bursts >= at_least, PATIENCE, "the flood goes on")
+            assert number < 10_000, "the flood has dried up"
     wait_until_quiet(served)
     assert log.loud() == []
     assert not_json(served) == []
@@ -626,22 +632,22 @@ def _freeze(service: Service, log: LogMark, peers: int) -> int:
 
 
 @pytest.mark.parametrize(
-    "replaced",
+    "headers",
     [
-        {"sec_websocket_key": None},
-        {"sec_websocket_version": None},
-        {"sec_websocket_version": "7"},
-        {"sec_websocket_key": None, "sec_websocket_version": None},
+        {"sec-websocket-key": None},
+        {"sec-websocket-version": None},
+        {"sec-websocket-version": "7"},
+        {"sec-websocket-key": None, "sec-websocket-version": None},
     ],
     ids=["no-key", "no-version", "unknown-version", "neither"],
 )
 def test_a_handshake_that_is_incomplete_is_refused_without_a_session(
-    service: StartService, mode: str, replaced: dict[str, str | None]
+    service: StartService, mode: str, headers: dict[str, str | None]
 ) -> None:
     served = service(mode)
     wait_until_quiet(served)
     log = LogMark(served)
-    response = raw_request(served.url, handshake(served.url, **replaced), SOON)
+    response = raw_request(served.url, handshake(served.url, headers=headers), SOON)
     assert response.status in (400, 426)
     assert open_sessions(served) == 0
     assert log.ended() == []
@@ -728,7 +734,9 @@ class _Flood:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
-        burst = frame(TEXT, encode_event("heartbeat", {"sent_at": 0}).encode()) * 1000
+        # Not the smallest of events, so that what the buffers hold at the end is soon worked off.
+        event = encode_event("publish", {"channel": "flood", "data": "x" * 1000})
+        burst = frame(TEXT, event.encode()) * 100
         while not self._stop.is_set():
             ended = (OSError, ConnectionEndedError, HandshakeRefusedError)
             with contextlib.suppress(*ended), joined_websocket(self._service) as self._ws:
@@ -738,7 +746,7 @@ class _Flood:
 
     def __enter__(self) -> _Flood:
         self._thread.start()
-        eventually(lambda: self.bursts >= 5, PATIENCE, "the flood has begun")
+        eventually(lambda: self.bursts >= 20, PATIENCE, "the flood has begun")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import threading
 import time
 from collections import Counter
@@ -27,7 +26,7 @@ from observing import (
     open_sessions,
     wait_until_quiet,
 )
-from rawclient import PollingSession, RawWebSocket, http, open_websocket
+from rawclient import PollingSession, RawWebSocket, http, open_websocket, post_json
 from waiting import eventually
 
 # Each way to leave, as a client does it: a browser on a refresh, a client that just closes, and one
@@ -183,9 +182,7 @@ def _open_directly(
 
 
 def _publish(url: str) -> int:
-    body = json.dumps({"at": time.time()}).encode()
-    answer = http("POST", f"{url}/api/channels/{CHANNEL}", body, content_type="application/json")
-    return answer.status
+    return post_json(f"{url}/api/channels/{CHANNEL}", {"at": time.time()}).status
 
 
 _probes = itertools.cycle(["/health/live", "/health/ready"])

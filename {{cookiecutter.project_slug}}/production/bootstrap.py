@@ -103,7 +103,7 @@ def check_patch(mode: AsyncMode) -> None:
         raise ConfigurationError(
             f"ASYNC_MODE is {mode}, but the sockets of this process are made for {found}: start the "
             "service with `make run` or `gunicorn`, whose gunicorn.conf.py chooses the worker that "
-            "patches in time, and remove any monkey patch of your own."
+            "patches in time, leave out --preload, and remove any monkey patch of your own."
         )
 
 

@@ -17,8 +17,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     :param settings: what to use instead of the environment, in tests.
     """
     app = Flask(__name__)
-    app.config["TITLE"] = {{ cookiecutter.project_name | python_string }}
-    app.config["DESCRIPTION"] = {{ cookiecutter.description | python_string }}
+    app.config.update(
+        TITLE={{ cookiecutter.project_name | python_string }},
+        DESCRIPTION={{ cookiecutter.description | python_string }},
+    )
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(api.blueprint)
     events.register(socketio)

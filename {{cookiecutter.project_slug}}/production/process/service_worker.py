@@ -44,8 +44,17 @@ class ServiceWorker:
             self.log.critical("%s", refusal)
             sys.exit(Arbiter.APP_LOAD_ERROR)
 
+    def notify(self) -> None:
+        """Tell the master that this worker lives, and begin to leave if gunicorn stopped it."""
+        super().notify()  # type: ignore[misc]
+        if not self.alive:
+            self._begin_to_leave()
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Leave on ``SIGTERM``: close the sessions first, then do as gunicorn does."""
+        self._begin_to_leave()
+
+    def _begin_to_leave(self) -> None:
         if not self.leaving:
             self.leaving = True
             self.start_leaving()

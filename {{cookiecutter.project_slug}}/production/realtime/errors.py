@@ -60,5 +60,5 @@ def answer_error(error: Exception) -> dict[str, Any]:
         log.error("event handler failed", exc_info=error)
         answer = error_answer("internal", "The service failed to handle this event.")
     if is_connect:
-        raise ConnectionRefusedError(answer["error"]) from error
+        raise ConnectionRefusedError(answer["error"]["message"], answer["error"]) from error
     return answer

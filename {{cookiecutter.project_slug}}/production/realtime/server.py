@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import flask_socketio
@@ -49,7 +50,7 @@ class Server(socketio.Server):  # type: ignore[misc]
     def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         """Dispatch a message, or end the session of a client that sends nonsense."""
         try:
-            self._check_attachments(eio_sid, data)
+            self._check_message(eio_sid, data)
             super()._handle_eio_message(eio_sid, data)
         except ValueError as error:
             # Upstream raises plain ValueErrors for packets that are out of place.
@@ -58,10 +59,12 @@ class Server(socketio.Server):  # type: ignore[misc]
             if session is not None:
                 session.end(Reason.MALFORMED, detail=str(error), code=CLOSE_PROTOCOL_ERROR)
 
-    def _check_attachments(self, eio_sid: str, data: Any) -> None:
-        """Count attachments towards the limit of the message that they belong to."""
+    def _check_message(self, eio_sid: str, data: Any) -> None:
+        """Refuse an empty packet, and count attachments towards the limit of their message."""
         pending = self._binary_packet.get(eio_sid)
         if pending is None:
+            if not data:
+                raise MalformedPacket("the packet is empty")
             return
         if pending.attachment_count > self.max_attachments:
             raise MalformedPacket("too many attachments")
@@ -100,6 +103,14 @@ class Server(socketio.Server):  # type: ignore[misc]
         self._binary_packet.pop(eio_sid, None)
         super()._handle_eio_disconnect(eio_sid, reason)
 
+    def _handle_event_internal(self, server: Any, sid: str, eio_sid: str, *event: Any) -> None:
+        handle = partial(super()._handle_event_internal, server, sid, eio_sid, *event)
+        session = self.eio.sockets.get(eio_sid)
+        if session is None:
+            handle()
+        else:
+            session.inbox.put(handle)
+
     def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
         """Run a handler with the session, the event and a request id in each of its log records."""
         if event == "disconnect" and not self._disconnect_takes_reason(namespace):
@@ -135,6 +146,8 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "async_mode": str(settings.async_mode),
         "client_manager": _manager(settings),
         "serializer": StrictPacket,
+        # Each session's inbox starts the handlers, see production/realtime/inbox.py.
+        "async_handlers": False,
         "transports": [str(transport) for transport in settings.transports],
         "cors_allowed_origins": origin_policy(settings.allowed_origins),
         "ping_interval": settings.ping_interval,

@@ -16,6 +16,7 @@ from engineio.payload import Payload
 from engineio.socket import Socket
 
 from production.realtime.backlog import Backlog
+from production.realtime.inbox import Inbox
 from production.realtime.reasons import Reason
 from production.realtime.websocket import (
     CLOSE_NORMAL,
@@ -61,6 +62,7 @@ class Session(Socket):  # type: ignore[misc]
         #: Engine.IO session id, it is no secret that would be as good as the session itself.
         self.public_id: str | None = None
         self.websocket: WebSocket | None = None
+        self.inbox = Inbox(server)
         self.backlog = Backlog(server.max_queued_messages, server.max_queued_bytes)
         #: More about the reason for which the session ended, for the log.
         self.end_detail = ""

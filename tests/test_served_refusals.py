@@ -1,0 +1,120 @@
+"""A service that would be unsafe or could not work does not start, and says why in one sentence."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from baking import Bake, clean_environment
+from served import ServedProject
+
+FAULTS = {
+    "no secret": ((), {"SECRET_KEY": ""}, "SECRET_KEY is missing"),
+    "a short secret": ((), {"SECRET_KEY": "0123456789abcdef"}, "SECRET_KEY has 16 characters"),
+    "a known secret": (
+        (),
+        {"SECRET_KEY": "please-changeme-please-changeme-please"},
+        "SECRET_KEY is a well-known default",
+    ),
+    "any origin": ((), {"ALLOWED_ORIGINS": "*"}, "ALLOWED_ORIGINS contains *"),
+    "an origin with a path": (
+        (),
+        {"ALLOWED_ORIGINS": "https://example.org/page"},
+        "which is no origin",
+    ),
+    "pings slower than the proxy": ((), {"PING_INTERVAL": "45"}, "PROXY_READ_TIMEOUT"),
+    "a limit that is no integer": ((), {"MAX_MESSAGE_BYTES": "1e6"}, "MAX_MESSAGE_BYTES"),
+    "an unknown transport": ((), {"TRANSPORTS": "polling,carrier-pigeon"}, "TRANSPORTS"),
+    "an unknown mode": ((), {"ASYNC_MODE": "fibers"}, "ASYNC_MODE"),
+    "an unknown log level": ((), {"LOG_LEVEL": "LOUD"}, "LOG_LEVEL"),
+    "a foreign worker class": (("-k", "gevent"), {}, "leave out -k"),
+    "a worker class of another mode": (
+        ("-k", "production.process.thread_worker.ThreadWorker"),
+        {},
+        "leave out -k",
+    ),
+    "the default worker class": (("-k", "sync"), {}, "leave out -k"),
+    "threads instead of a mode": (("--threads", "8", "-k", "gthread"), {}, "leave out -k"),
+    "an app imported by the master": (("--preload",), {}, "leave out --preload"),
+    "more than one worker": (("-w", "2"), {}, "WEB_CONCURRENCY=1"),
+    "more than one worker by setting": ((), {"WEB_CONCURRENCY": "3"}, "WEB_CONCURRENCY=1"),
+    "workers that restart under their sessions": (
+        ("--max-requests", "100"),
+        {},
+        "leave out --max-requests",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "environment", "sentence"), FAULTS.values(), ids=FAULTS)
+def test_a_fault_is_refused_by_name_and_with_the_fix(
+    bake: Bake,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    environment: dict[str, str],
+    sentence: str,
+) -> None:
+    served = ServedProject(bake(), tmp_path / "service.log", environment, arguments)
+    assert served.wait() != 0
+    assert sentence in served.log_text()
+    assert "Refusing to start" in served.log_text()
+    assert "Traceback" not in served.log_text()
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", served.port), timeout=5)
+
+
+def test_all_faults_of_the_settings_are_named_at_once(bake: Bake, tmp_path: Path) -> None:
+    environment = {"MAX_MESSAGE_BYTES": "1e6", "LOG_LEVEL": "LOUD"}
+    served = ServedProject(bake(), tmp_path / "service.log", environment)
+    served.wait()
+    assert "MAX_MESSAGE_BYTES" in served.log_text()
+    assert "LOG_LEVEL" in served.log_text()
+
+
+def test_a_refused_secret_is_not_repeated(bake: Bake, tmp_path: Path) -> None:
+    served = ServedProject(bake(), tmp_path / "service.log", {"SECRET_KEY": "hunter2"})
+    served.wait()
+    assert "hunter2" not in served.log_text()
+
+
+def test_a_process_that_was_not_patched_for_the_mode_is_refused(bake: Bake) -> None:
+    refused = subprocess.run(
+        [sys.executable, "-c", "import wsgi"],
+        cwd=bake().path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode != 0
+    assert "ASYNC_MODE is eventlet, but the sockets" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_an_app_that_refuses_stops_the_master_too(bake: Bake, tmp_path: Path) -> None:
+    app = tmp_path / "refusing.py"
+    app.write_text(
+        "from production.refusal import ConfigurationError\n"
+        "raise ConfigurationError('The database has no schema: run make migrate.')\n"
+    )
+    served = ServedProject(
+        bake(), tmp_path / "service.log", {"PYTHONPATH": str(tmp_path)}, ("refusing:app",)
+    )
+    assert served.wait() != 0
+    assert "The database has no schema" in served.log_text()
+    assert "Traceback" not in served.log_text()
+
+
+def test_development_may_go_without_a_secret_and_with_any_origin(
+    bake: Bake, tmp_path: Path
+) -> None:
+    environment = {"ENVIRONMENT": "development", "SECRET_KEY": "", "ALLOWED_ORIGINS": "*"}
+    served = ServedProject(bake(), tmp_path / "service.log", environment)
+    try:
+        served.wait_until_ready()
+    finally:
+        served.stop()

@@ -1,0 +1,325 @@
+"""Each worker does what gunicorn documents: keep-alive, errors, time-outs, signals, TLS, reload."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+import socketio
+import trustme
+
+from baking import ASYNC_MODES, Bake, BakedProject
+from observing import LogMark, open_sessions, worker
+from rawclient import HttpConnection, PollingSession, RawWebSocket, http, open_websocket, raw_request
+from served import ServedProject, serve
+from waiting import eventually
+
+APPS = Path(__file__).parent / "apps"
+PATIENCE = 15.0
+SLOW = {"PYTHONPATH": str(APPS)}
+
+pytestmark = pytest.mark.parametrize("mode", ASYNC_MODES)
+
+Start = Callable[..., ServedProject]
+
+
+def refuses_connections(served: ServedProject) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", served.port), timeout=1).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def close_code(client: RawWebSocket) -> int | None:
+    """Wait until the server has ended a WebSocket; return the code that it gave."""
+    client.until_closed(PATIENCE)
+    return client.close_code
+
+
+# Connections
+
+
+def test_a_connection_is_kept_for_further_requests(service: Start, mode: str) -> None:
+    with contextlib.closing(HttpConnection(service(mode).url)) as connection:
+        for _ in range(3):
+            connection.request("GET", "/health/live")
+            assert connection.response(PATIENCE).status == 200
+
+
+def test_an_idle_connection_is_closed_after_the_keepalive(service: Start, mode: str) -> None:
+    served = service(mode, KEEPALIVE="1")
+    with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE) as client:
+        client.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        received = b""
+        while data := client.recv(65536):
+            received += data
+    assert received.startswith(b"HTTP/1.1 200")
+
+
+def test_without_keepalive_a_connection_ends_with_its_response(service: Start, mode: str) -> None:
+    served = service(mode, KEEPALIVE="0")
+    answer = raw_request(served.url, b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert answer.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status"),
+    [
+        (b"NONSENSE\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nBad Header: 1\r\n\r\n", 400),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nLong: " + b"x" * 9000 + b"\r\n\r\n", 431),
+    ],
+    ids=["no-request-line", "bad-header", "long-line", "long-header"],
+)
+def test_a_malformed_request_gets_its_error(
+    service: Start, mode: str, request_head: bytes, status: int
+) -> None:
+    assert raw_request(service(mode).url, request_head).status == status
+
+
+def test_sessions_beyond_the_limit_are_told_to_come_back_while_http_is_answered(
+    service: Start, mode: str
+) -> None:
+    served = service(mode, MAX_SESSIONS="4")
+    sockets = [open_websocket(served.url) for _ in range(2)]
+    polls = [PollingSession(served.url) for _ in range(2)]
+    try:
+        refused = http("GET", f"{served.url}/socket.io/?EIO=4&transport=polling")
+        assert refused.status == 503
+        assert refused.headers["retry-after"]
+        assert http("GET", f"{served.url}/health/ready").status == 200
+        sockets.pop().close_cleanly()
+        eventually(lambda: open_sessions(served) < 4, PATIENCE, "a session ends")
+        sockets.append(open_websocket(served.url))
+    finally:
+        for client in (*sockets, *polls):
+            client.close()
+
+
+def test_http_has_room_while_every_session_is_taken(service: Start, mode: str) -> None:
+    served = service(mode, MAX_SESSIONS="40")
+    sockets = [open_websocket(served.url) for _ in range(40)]
+    try:
+        with ThreadPoolExecutor(20) as pool:
+            urls = [f"{served.url}/health/live"] * 40
+            assert {answer.status for answer in pool.map(lambda url: http("GET", url), urls)} == {
+                200
+            }
+    finally:
+        for client in sockets:
+            client.close()
+
+
+# Leaving
+
+
+def test_a_request_in_flight_is_answered_while_new_connections_are_refused(
+    service: Start, mode: str
+) -> None:
+    served = service(mode, "faulty:app", **SLOW)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(http, "GET", f"{served.url}/slow?seconds=2", timeout=PATIENCE)
+        eventually(lambda: connections(served) >= 1, PATIENCE, "the request has begun")
+        served.signal(signal.SIGTERM)
+        eventually(lambda: refuses_connections(served), PATIENCE, "connections are refused")
+        assert not answer.done()
+        assert answer.result(PATIENCE).status == 200
+    assert served.wait() == 0
+
+
+def test_a_request_that_never_ends_does_not_keep_the_worker(service: Start, mode: str) -> None:
+    served = service(mode, "faulty:app", DRAIN_SECONDS="0", **SLOW)
+    with contextlib.closing(HttpConnection(served.url)) as client:
+        client.request("GET", "/slow?seconds=600")
+        eventually(lambda: connections(served) >= 1, PATIENCE, "the request has begun")
+        assert served.stop() < PATIENCE
+
+
+def test_sessions_are_closed_so_that_their_clients_come_back(service: Start, mode: str) -> None:
+    served = service(mode, DRAIN_SECONDS="2")
+    sockets = [open_websocket(served.url) for _ in range(20)]
+    poll = PollingSession(served.url)
+    with ThreadPoolExecutor(1) as pool:
+        last_poll = pool.submit(poll.poll)
+        served.signal(signal.SIGTERM)
+        assert {close_code(client) for client in sockets} == {1012}
+        assert "1" in last_poll.result(PATIENCE)
+    for client in sockets:
+        client.close()
+    poll.close()
+    # What the settings allow, the two seconds of the closing handshake, and time to exit.
+    started_at = time.monotonic()
+    assert served.wait() == 0
+    assert time.monotonic() - started_at < PATIENCE
+
+
+def test_a_hangup_replaces_the_worker(service: Start, mode: str) -> None:
+    served = service(mode, DRAIN_SECONDS="1")
+    before = worker(served).pid
+    client = open_websocket(served.url)
+    served.signal(signal.SIGHUP)
+    assert close_code(client) == 1012
+    client.close()
+    eventually(lambda: not psutil.pid_exists(before), PATIENCE, "the old worker has left")
+    assert worker(served).pid != before
+    assert http("GET", f"{served.url}/health/ready").status == 200
+
+
+def test_an_interrupt_ends_the_service_at_once(service: Start, mode: str) -> None:
+    served = service(mode, DRAIN_SECONDS="30")
+    client = open_websocket(served.url)
+    started_at = time.monotonic()
+    served.signal(signal.SIGINT)
+    served.wait()
+    assert time.monotonic() - started_at < PATIENCE
+    client.close()
+
+
+def test_a_worker_without_a_master_leaves(service: Start, mode: str) -> None:
+    served = service(mode, DRAIN_SECONDS="1")
+    orphan = worker(served)
+    os.kill(served.pid, signal.SIGKILL)
+    served.wait()
+    orphan.wait(PATIENCE)
+    assert refuses_connections(served)
+
+
+# The process
+
+
+def test_the_master_stays_unpatched_and_light(service: Start, mode: str) -> None:
+    served = service(mode, "-c", str(APPS / "watching.conf.py"), KEEPALIVE="2")
+    os.kill(worker(served).pid, signal.SIGTERM)
+    eventually(lambda: "the master: " in served.log_text(), PATIENCE, "a worker has gone")
+    (line,) = [r["event"] for r in served.records() if r["event"].startswith("the master: ")]
+    master = json.loads(line.removeprefix("the master: "))
+    assert master["socket"] == "socket"
+    assert master["lock"] == "_thread"
+    # gunicorn's own gevent worker imports gevent's patches, without applying them.
+    assert set(master["imported"]) <= ({"gevent.monkey"} if mode == "gevent" else set())
+
+
+def test_no_control_socket_is_opened(service: Start, mode: str, tmp_path: Path) -> None:
+    served = service(mode, HOME=str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path))
+    assert not list(tmp_path.rglob("*.ctl"))
+    assert not any("ctl" in str(c.laddr) for c in psutil.Process(served.pid).net_connections("unix"))
+
+
+def test_a_unix_socket_can_be_bound(service: Start, mode: str, bake: Bake, tmp_path: Path) -> None:
+    path = tmp_path / "service.sock"
+    served = ServedProject(
+        bake(), tmp_path / "unix.log", {"ASYNC_MODE": mode, "BIND": f"unix:{path}"}
+    )
+    try:
+        eventually(path.exists, PATIENCE, "the socket is there")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE)
+            client.connect(str(path))
+            client.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+    finally:
+        served.stop()
+
+
+def test_tls_is_served(service: Start, mode: str, bake: Bake, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    key_path, certificate_path = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    certificate.private_key_pem.write_to_path(str(key_path))
+    certificate.cert_chain_pems[0].write_to_path(str(certificate_path))
+    arguments = ("--certfile", str(certificate_path), "--keyfile", str(key_path))
+    served = ServedProject(bake(), tmp_path / "tls.log", {"ASYNC_MODE": mode}, arguments)
+    authority_path = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(authority_path))
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = str(authority_path)
+    try:
+        eventually(lambda: "Booting worker" in served.log_text(), PATIENCE, "a worker boots")
+        for transports in (["polling", "websocket"], ["websocket"], ["polling"]):
+            with socketio.SimpleClient(http_session=session) as client:
+                connect_with_patience(client, f"https://127.0.0.1:{served.port}", transports)
+                assert client.transport == transports[-1]
+                assert client.call("heartbeat", {"sent_at": 1}, timeout=PATIENCE)["ok"]
+        # A client that speaks no TLS is turned away without disturbing anyone.
+        with socket.create_connection(("127.0.0.1", served.port)) as plain:
+            plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        with (
+            socket.create_connection(("127.0.0.1", served.port)) as raw,
+            context.wrap_socket(raw, server_hostname="127.0.0.1") as client_socket,
+        ):
+            client_socket.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert client_socket.recv(65536).startswith(b"HTTP/1.1 200")
+    finally:
+        served.stop()
+
+
+def connect_with_patience(
+    client: socketio.SimpleClient, url: str, transports: list[str]
+) -> None:
+    def connected() -> bool:
+        try:
+            client.connect(url, transports=transports)
+        except socketio.exceptions.ConnectionError:
+            return False
+        return True
+
+    eventually(connected, PATIENCE, "the client connects")
+
+
+def test_a_changed_source_file_is_served(
+    service: Start, mode: str, bake: Bake, tmp_path: Path
+) -> None:
+    project = BakedProject(tmp_path / "changing")
+    shutil.copytree(bake().path, project.path)
+    page = project.path / "live_board" / "pages.py"
+    with serve(
+        project, tmp_path / "reload.log", ASYNC_MODE=mode, RELOAD="true", DRAIN_SECONDS="1"
+    ) as served:
+
+        def touched() -> bool:
+            # The reloader sees a change only after its first look at the file.
+            page.touch()
+            return "Worker reloading" in served.log_text()
+
+        client = open_websocket(served.url)
+        page.write_text(
+            page.read_text() + '\n\n@blueprint.get("/new")\ndef new() -> str:\n    return "new"\n'
+        )
+        eventually(lambda: answers(served, "/new"), 30, lambda: served.log_text())
+        client.close()
+
+
+def answers(served: ServedProject, path: str) -> bool:
+    try:
+        return http("GET", served.url + path).status == 200
+    except OSError:
+        return False
+
+
+def connections(served: ServedProject) -> int:
+    """How many connections of clients the worker holds."""
+    return sum(
+        connection.status == psutil.CONN_ESTABLISHED
+        for connection in worker(served).net_connections("tcp")
+    )

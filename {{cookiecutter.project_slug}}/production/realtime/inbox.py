@@ -1,0 +1,63 @@
+"""The events of one session that have arrived and are not handled yet."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+MAX_PENDING = 100
+"""Events of one session that may wait or be handled; the client's next ones are not read before."""
+
+
+class Inbox:
+    """Starts the handlers of a session's events in the order in which the events were sent.
+
+    Upstream starts a task for each event at once. Operating-system threads then overtake each other,
+    and a client that sends without pause has as many of them as it likes.
+
+    :param server: a Socket.IO server, which knows how its async mode starts a task.
+    """
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        # Green threads start in order; of the others, one at a time keeps it.
+        self._most_tasks = 1 if server.async_mode == "threading" else MAX_PENDING
+        self._tasks = 0
+        self._pending: deque[Callable[[], Any]] = deque()
+        self._room = threading.Semaphore(MAX_PENDING)
+        self._lock = threading.Lock()
+
+    def put(self, handle: Callable[[], Any]) -> None:
+        """Have an event handled; wait if too many of the session are pending.
+
+        :param handle: what handles the event.
+        """
+        self._room.acquire()
+        with self._lock:
+            self._pending.append(handle)
+            if self._tasks == self._most_tasks:
+                return
+            self._tasks += 1
+        self._server.start_background_task(self._handle_pending)
+
+    def _handle_pending(self) -> None:
+        while handle := self._next():
+            try:
+                handle()
+            except Exception:
+                log.exception("event handler failed")
+            finally:
+                self._room.release()
+
+    def _next(self) -> Callable[[], Any] | None:
+        with self._lock:
+            if self._pending:
+                return self._pending.popleft()
+            self._tasks -= 1
+            return None
