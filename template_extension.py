@@ -20,8 +20,7 @@ from jinja2.ext import Extension
 
 ASYNC_MODES = ("eventlet", "gevent", "threading")
 
-# A DNS label, so that the slug can also name a container and a host.
-SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+SLUG = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
 # Short enough for the import statements of the generated code to keep to one line.
 PACKAGE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -87,7 +86,7 @@ def check_project_slug(value: str) -> str | None:
     if not SLUG.fullmatch(value):
         return (
             f"project_slug {quoted(value)} cannot name a directory and a distribution: use up to 63 "
-            "lower-case letters, digits and hyphens, with a letter or digit at both ends."
+            "lower-case letters, digits, hyphens and underscores, with a letter or digit at both ends."
         )
     if value.replace("-", "_") in INSTALLED_NAMES:
         return (
@@ -124,7 +123,10 @@ def owner_of_package_name(value: str) -> str | None:
 
 
 def check_async_mode(value: str) -> str | None:
-    """Refuse a mode that there is no worker for: a replay file can hold anything."""
+    """Refuse a mode that there is no worker for.
+
+    The answer is text and no choice, since cookiecutter meets an unknown choice with a traceback.
+    """
     if value not in ASYNC_MODES:
         return f"async_mode {quoted(value)} is unknown: use {', '.join(ASYNC_MODES)}."
     return None

@@ -23,8 +23,13 @@ QUIET_LEVELS = ("debug", "info")
 class Service(Protocol):
     """A generated service that runs."""
 
-    url: str
-    pid: int
+    @property
+    def url(self) -> str:
+        """Where it is served."""
+
+    @property
+    def pid(self) -> int:
+        """The process id of gunicorn's master."""
 
     def log_text(self) -> str:
         """Everything that the process wrote so far."""

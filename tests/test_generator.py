@@ -110,8 +110,8 @@ class TestPrompts:
     def test_every_prompt_has_a_label_for_people(self) -> None:
         assert set(ANSWERS["__prompts__"]) == set(PUBLIC_KEYS)
 
-    def test_every_async_mode_has_a_label_for_people(self) -> None:
-        assert set(ANSWERS["__prompts__"]["async_mode"]) == {"__prompt__", *ASYNC_MODES}
+    def test_every_async_mode_is_named_in_its_question(self) -> None:
+        assert all(mode in ANSWERS["__prompts__"]["async_mode"] for mode in ASYNC_MODES)
 
     def test_seven_questions_are_asked_and_enter_answers_each(self, tmp_path: Path) -> None:
         outcome = cookiecutter(tmp_path, answers="\n" * len(PUBLIC_KEYS))
@@ -120,7 +120,7 @@ class TestPrompts:
         assert (tmp_path / "live-board" / "pyproject.toml").exists()
 
     def test_a_typed_answer_is_text_whatever_it_holds(self, tmp_path: Path) -> None:
-        typed = ["Board", "", "", ODD_TEXT, ODD_TEXT, "2", ""]
+        typed = ["Board", "", "", ODD_TEXT, ODD_TEXT, "gevent", ""]
         outcome = cookiecutter(tmp_path, answers="\n".join(typed) + "\n")
         assert outcome.returncode == 0, outcome.stdout
         project = tomllib.loads((tmp_path / "board" / "pyproject.toml").read_text())["project"]
@@ -181,7 +181,7 @@ class TestBadAnswers:
             ("project_slug=Live-Board", "cannot name a directory"),
             ("project_slug=-board", "cannot name a directory"),
             ("project_slug=board-", "cannot name a directory"),
-            ("project_slug=live_board", "cannot name a directory"),
+            ("project_slug=live_board_", "cannot name a directory"),
             ("project_slug=live board", "cannot name a directory"),
             ("project_slug=board\n", "cannot name a directory"),
             ("project_slug=bört", "cannot name a directory"),
@@ -192,6 +192,7 @@ class TestBadAnswers:
             ("project_slug=a/b/c", "cannot name a directory"),
             ("project_slug=/escape", "cannot name a directory"),
             ("project_slug=python-socketio", "is the name of a library that the project installs"),
+            ("async_mode=tornado", 'async_mode "tornado" is unknown: use eventlet, gevent'),
             ("package_name=", "cannot name a Python package"),
             ("package_name=live-board", "cannot name a Python package"),
             ("package_name=2048", "cannot name a Python package"),
@@ -233,15 +234,6 @@ class TestBadAnswers:
 
     def test_an_answer_cannot_give_orders_to_the_terminal(self, tmp_path: Path) -> None:
         assert "\x1b" not in refusal(tmp_path, "project_slug=\x1b[31mred")
-
-    def test_an_unknown_mode_is_refused_and_nothing_is_written(self, tmp_path: Path) -> None:
-        outcome = cookiecutter(tmp_path, "--no-input", "--output-dir=out", "async_mode=tornado")
-        assert outcome.returncode == 1
-        assert outcome.stderr.splitlines()[-1] == (
-            "ValueError: tornado provided for choice variable async_mode, "
-            "but the choices are ['eventlet', 'gevent', 'threading']."
-        )
-        assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize(
         "answer", ["package_name=class", "existing_app=app:app", "project_name="]

@@ -9,12 +9,10 @@ import shutil
 import signal
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -23,14 +21,21 @@ import socketio
 import trustme
 
 from baking import ASYNC_MODES, Bake, BakedProject
-from observing import LogMark, open_sessions, worker
-from rawclient import HttpConnection, PollingSession, RawWebSocket, http, open_websocket, raw_request
+from observing import open_sessions, worker
+from rawclient import (
+    HttpConnection,
+    PollingSession,
+    RawWebSocket,
+    http,
+    open_websocket,
+    raw_request,
+)
 from served import ServedProject, serve
 from waiting import eventually
 
 APPS = Path(__file__).parent / "apps"
 PATIENCE = 15.0
-SLOW = {"PYTHONPATH": str(APPS)}
+FAULTY = {"PYTHONPATH": str(APPS)}
 
 pytestmark = pytest.mark.parametrize("mode", ASYNC_MODES)
 
@@ -79,6 +84,14 @@ def test_without_keepalive_a_connection_ends_with_its_response(service: Start, m
     assert answer.headers["connection"] == "close"
 
 
+def test_a_file_larger_than_any_buffer_arrives_whole(service: Start, mode: str) -> None:
+    served = service(mode, "faulty:app", **FAULTY)
+    with contextlib.closing(HttpConnection(served.url)) as connection:
+        for _ in range(2):
+            connection.request("GET", "/large-file")
+            assert connection.response(PATIENCE).body == bytes(range(256)) * 40_000
+
+
 @pytest.mark.parametrize(
     ("request_head", "status"),
     [
@@ -110,8 +123,10 @@ def test_sessions_beyond_the_limit_are_told_to_come_back_while_http_is_answered(
         eventually(lambda: open_sessions(served) < 4, PATIENCE, "a session ends")
         sockets.append(open_websocket(served.url))
     finally:
-        for client in (*sockets, *polls):
+        for client in sockets:
             client.close()
+        for poll in polls:
+            poll.close()
 
 
 def test_http_has_room_while_every_session_is_taken(service: Start, mode: str) -> None:
@@ -134,7 +149,7 @@ def test_http_has_room_while_every_session_is_taken(service: Start, mode: str) -
 def test_a_request_in_flight_is_answered_while_new_connections_are_refused(
     service: Start, mode: str
 ) -> None:
-    served = service(mode, "faulty:app", **SLOW)
+    served = service(mode, "faulty:app", **FAULTY)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(http, "GET", f"{served.url}/slow?seconds=2", timeout=PATIENCE)
         eventually(lambda: connections(served) >= 1, PATIENCE, "the request has begun")
@@ -146,7 +161,7 @@ def test_a_request_in_flight_is_answered_while_new_connections_are_refused(
 
 
 def test_a_request_that_never_ends_does_not_keep_the_worker(service: Start, mode: str) -> None:
-    served = service(mode, "faulty:app", DRAIN_SECONDS="0", **SLOW)
+    served = service(mode, "faulty:app", DRAIN_SECONDS="0", **FAULTY)
     with contextlib.closing(HttpConnection(served.url)) as client:
         client.request("GET", "/slow?seconds=600")
         eventually(lambda: connections(served) >= 1, PATIENCE, "the request has begun")
@@ -220,7 +235,9 @@ def test_the_master_stays_unpatched_and_light(service: Start, mode: str) -> None
 def test_no_control_socket_is_opened(service: Start, mode: str, tmp_path: Path) -> None:
     served = service(mode, HOME=str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path))
     assert not list(tmp_path.rglob("*.ctl"))
-    assert not any("ctl" in str(c.laddr) for c in psutil.Process(served.pid).net_connections("unix"))
+    assert not any(
+        "ctl" in str(c.laddr) for c in psutil.Process(served.pid).net_connections("unix")
+    )
 
 
 def test_a_unix_socket_can_be_bound(service: Start, mode: str, bake: Bake, tmp_path: Path) -> None:
@@ -233,7 +250,9 @@ def test_a_unix_socket_can_be_bound(service: Start, mode: str, bake: Bake, tmp_p
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(PATIENCE)
             client.connect(str(path))
-            client.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            client.sendall(
+                b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            )
             assert client.recv(65536).startswith(b"HTTP/1.1 200")
     finally:
         served.stop()
@@ -268,15 +287,15 @@ def test_tls_is_served(service: Start, mode: str, bake: Bake, tmp_path: Path) ->
             socket.create_connection(("127.0.0.1", served.port)) as raw,
             context.wrap_socket(raw, server_hostname="127.0.0.1") as client_socket,
         ):
-            client_socket.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            client_socket.sendall(
+                b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            )
             assert client_socket.recv(65536).startswith(b"HTTP/1.1 200")
     finally:
         served.stop()
 
 
-def connect_with_patience(
-    client: socketio.SimpleClient, url: str, transports: list[str]
-) -> None:
+def connect_with_patience(client: socketio.SimpleClient, url: str, transports: list[str]) -> None:
     def connected() -> bool:
         try:
             client.connect(url, transports=transports)

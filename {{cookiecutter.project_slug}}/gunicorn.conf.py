@@ -28,6 +28,7 @@ reload = settings.reload
 # Every gunicorn of one user would share the socket's path, and the second steal it from the first.
 control_socket_disable = True
 logger_class = GunicornLogger
+loglevel = settings.log_level.lower()
 
 
 def on_starting(server):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from typing import Any
 
-from flask import Response, abort, got_request_exception, request
+from flask import Response, abort, got_request_exception, request, send_file
 from flask_socketio import ConnectionRefusedError, Namespace, emit, join_room
 from live_board import create_app
 from live_board.extensions import socketio
@@ -102,6 +103,15 @@ def own_response() -> str:
 @app.post("/echo")
 def echo() -> Any:
     return {"received": request.get_json()}
+
+
+@app.get("/large-file")
+def large_file() -> Response:
+    """Send ten megabytes from the disk, more than any socket buffer holds."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  the response closes it
+    file.write(bytes(range(256)) * 40_000)
+    file.seek(0)
+    return send_file(file, mimetype="application/octet-stream")
 
 
 @app.get("/slow")

@@ -29,6 +29,8 @@ class EventletWorker(ServiceWorker, AsyncWorker):  # type: ignore[misc]
     def init_process(self) -> None:
         """Patch the standard library, after the fork and before the app is imported."""
         patch(AsyncMode.EVENTLET)
+        # Python's sendfile stops at a full socket buffer, since eventlet's sockets do not block.
+        self.cfg.set("sendfile", False)
         super().init_process()
 
     def run(self) -> None:

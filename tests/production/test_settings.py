@@ -1,0 +1,70 @@
+"""Where settings come from, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from production import settings as module
+from production.modes import AsyncMode
+from production.refusal import ConfigurationError
+from production.settings import Settings, load_settings
+
+SECRET = "0123456789abcdefghijklmnopqrstuvwxyz"
+EXAMPLE = Path(module.__file__).parent.parent / ".env.example"
+
+
+@pytest.fixture(autouse=True)
+def no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Read no file but those that a test writes, and no variable of this machine."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    monkeypatch.setitem(Settings.model_config, "toml_file", tmp_path / "production.toml")
+    return tmp_path
+
+
+def test_the_environment_wins_over_the_file_and_that_over_the_project(
+    no_surroundings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (no_surroundings / "production.toml").write_text('async_mode = "gevent"\nkeepalive = 1\n')
+    (no_surroundings / ".env").write_text(f"SECRET_KEY={SECRET}\nKEEPALIVE=2\nMAX_SESSIONS=2\n")
+    monkeypatch.setenv("MAX_SESSIONS", "3")
+    settings = load_settings()
+    assert (settings.async_mode, settings.keepalive, settings.max_sessions) == (
+        AsyncMode.GEVENT,
+        2,
+        3,
+    )
+
+
+def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOWED_ORIGINS", "https://a.example, https://b.example:8443")
+    settings = load_settings(secret_key=SECRET)
+    assert settings.allowed_origins == ["https://a.example", "https://b.example:8443"]
+
+
+def test_secrets_are_not_shown() -> None:
+    settings = load_settings(secret_key=SECRET, redis_url="redis://:password@localhost")
+    assert SECRET not in repr(settings)
+    assert "password" not in settings.model_dump_json()
+
+
+@pytest.mark.parametrize("size", ["1e6", "1000000.0", "1_0", "-1", "", 1e6, True])
+def test_sizes_are_whole_numbers_of_bytes(size: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"MAX_MESSAGE_BYTES"):
+        load_settings(secret_key=SECRET, max_message_bytes=size)
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    documented = dict(re.findall(r"^#? ?([A-Z_]+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE))
+    assert {name.upper() for name in Settings.model_fields} == set(documented)
+    settings = load_settings(secret_key=SECRET)
+    for name, shown in documented.items():
+        if name in {"SECRET_KEY", "SERVICE_NAME", "ASYNC_MODE", "REDIS_URL"}:
+            continue
+        default = getattr(settings, name.lower())
+        parsed = getattr(load_settings(secret_key=SECRET, **{name.lower(): shown}), name.lower())
+        assert parsed == default, name

@@ -1,0 +1,214 @@
+"""The WebSocket transport over a real socket pair, against a real client protocol (wsproto's)."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from http import HTTPStatus
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Ping,
+    Pong,
+    Request,
+    TextMessage,
+)
+
+from production.realtime.websocket import ProtocolViolation, WebSocket, handshake_fault
+
+LIMIT = 1000
+PATIENCE = 5.0
+
+
+class Peer:
+    """The client's end of a connection that a handler serves in a thread."""
+
+    def __init__(self, handler: Any) -> None:
+        self.socket, served = socket.socketpair()
+        self.socket.settimeout(PATIENCE)
+        self.connection = WSConnection(ConnectionType.CLIENT)
+        request = self.connection.send(Request(host="localhost", target="/"))
+        self.outcome: BaseException | None = None
+        self.thread = threading.Thread(target=self._serve, args=(handler, served, request))
+        self.thread.start()
+        assert isinstance(self.receive(), AcceptConnection)
+
+    def _serve(self, handler: Any, served: socket.socket, request: bytes) -> None:
+        headers = dict(line.split(b": ") for line in request.split(b"\r\n")[1:] if line)
+        environ = {
+            "gunicorn.socket": served,
+            "HTTP_SEC_WEBSOCKET_KEY": headers[b"Sec-WebSocket-Key"].decode(),
+        }
+        websocket = WebSocket(handler, SimpleNamespace(max_http_buffer_size=LIMIT))
+        try:
+            websocket(environ, lambda *_: None)
+        except BaseException as outcome:
+            self.outcome = outcome
+        finally:
+            served.close()
+
+    def send(self, event: Event) -> None:
+        self.socket.sendall(self.connection.send(event))
+
+    def receive(self) -> Event | None:
+        """Return the next event; nothing at the end of the connection."""
+        while True:
+            for event in self.connection.events():
+                return event
+            data = self.socket.recv(65536)
+            if not data:
+                return None
+            self.connection.receive_data(data)
+
+    def close(self) -> None:
+        self.socket.close()
+        self.thread.join(PATIENCE)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def connect() -> Iterator[Any]:
+    """Connect to handlers; what they serve has ended after the test."""
+    peers: list[Peer] = []
+
+    def connected(handler: Any) -> Peer:
+        peers.append(Peer(handler))
+        return peers[-1]
+
+    yield connected
+    for peer in peers:
+        peer.close()
+
+
+def echo(ws: WebSocket) -> None:
+    while (message := ws.receive()) is not None:
+        ws.send(message)
+
+
+@pytest.mark.parametrize(
+    "event", [TextMessage("Grüße"), TextMessage(""), BytesMessage(b"\x00\xff"), BytesMessage(b"")]
+)
+def test_messages_come_back(connect: Any, event: Any) -> None:
+    peer = connect(echo)
+    peer.send(event)
+    received = peer.receive()
+    assert type(received) is type(event)
+    assert received.data == event.data
+
+
+def test_fragments_are_one_message(connect: Any) -> None:
+    peer = connect(echo)
+    peer.send(TextMessage("one ", message_finished=False))
+    peer.send(Ping(b"between"))
+    peer.send(TextMessage("message"))
+    assert isinstance(peer.receive(), Pong)
+    assert peer.receive().data == "one message"
+
+
+def test_several_messages_in_one_read_come_one_by_one(connect: Any) -> None:
+    peer = connect(echo)
+    frames = [peer.connection.send(TextMessage(str(number))) for number in range(10)]
+    peer.socket.sendall(b"".join(frames))
+    assert [peer.receive().data for _ in range(10)] == [str(number) for number in range(10)]
+
+
+@pytest.mark.parametrize("fragment", [LIMIT + 1, LIMIT // 2, 1])
+def test_a_message_beyond_the_limit_is_a_violation(connect: Any, fragment: int) -> None:
+    violations: list[ProtocolViolation] = []
+
+    def handler(ws: WebSocket) -> None:
+        try:
+            echo(ws)
+        except ProtocolViolation as violation:
+            violations.append(violation)
+            ws.close(violation.code, violation.reason)
+
+    peer = connect(handler)
+    for _ in range(LIMIT // fragment + 1):
+        peer.send(BytesMessage(b"x" * fragment, message_finished=False))
+    closed = peer.receive()
+    assert isinstance(closed, CloseConnection)
+    assert closed.code == 1009
+    assert [violation.code for violation in violations] == [1009]
+
+
+def test_bytes_are_counted_not_characters(connect: Any) -> None:
+    def handler(ws: WebSocket) -> None:
+        with pytest.raises(ProtocolViolation):
+            ws.receive()
+
+    peer = connect(handler)
+    peer.send(TextMessage("€" * (LIMIT // 3 + 1)))
+    assert peer.receive() is None
+
+
+def test_a_close_is_answered_with_its_code(connect: Any) -> None:
+    peer = connect(echo)
+    peer.send(CloseConnection(1001, "leaving"))
+    answer = peer.receive()
+    assert isinstance(answer, CloseConnection)
+    assert answer.code == 1001
+
+
+def test_a_close_says_why(connect: Any) -> None:
+    def handler(ws: WebSocket) -> None:
+        ws.close(1012, "restart")
+        assert ws.receive() is None
+
+    peer = connect(handler)
+    closed = peer.receive()
+    assert (closed.code, closed.reason) == (1012, "restart")
+    assert peer.receive() is None
+
+
+def test_sending_after_the_close_fails(connect: Any) -> None:
+    failed = threading.Event()
+
+    def handler(ws: WebSocket) -> None:
+        ws.close()
+        with pytest.raises(OSError, match="cannot be sent"):
+            ws.send("late")
+        failed.set()
+
+    connect(handler)
+    assert failed.wait(PATIENCE)
+
+
+def test_an_abandoned_connection_wakes_its_reader(connect: Any) -> None:
+    woken = threading.Event()
+
+    def handler(ws: WebSocket) -> None:
+        threading.Timer(0.05, ws.abandon).start()
+        assert ws.receive() is None
+        woken.set()
+
+    connect(handler)
+    assert woken.wait(PATIENCE)
+
+
+def test_gunicorn_learns_that_there_is_nothing_to_answer(connect: Any) -> None:
+    peer = connect(echo)
+    peer.close()
+    assert isinstance(peer.outcome, StopIteration)
+
+
+@pytest.mark.parametrize(
+    ("headers", "fault"),
+    [
+        ({"HTTP_SEC_WEBSOCKET_VERSION": "13", "HTTP_SEC_WEBSOCKET_KEY": "k" * 24}, None),
+        ({"HTTP_SEC_WEBSOCKET_VERSION": "8", "HTTP_SEC_WEBSOCKET_KEY": "k" * 24}, 426),
+        ({"HTTP_SEC_WEBSOCKET_KEY": "k" * 24}, 426),
+        ({"HTTP_SEC_WEBSOCKET_VERSION": "13"}, 400),
+        ({"HTTP_SEC_WEBSOCKET_VERSION": "13", "HTTP_SEC_WEBSOCKET_KEY": "short"}, 400),
+    ],
+)
+def test_a_handshake_is_checked(headers: dict[str, str], fault: HTTPStatus | None) -> None:
+    assert handshake_fault(headers) == fault

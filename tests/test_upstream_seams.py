@@ -1,0 +1,123 @@
+"""The private parts of other libraries that the layer builds on, as they were when it was written.
+
+Each of them is used behind one seam. When a release changes one, this test fails and names it: read
+the change, adapt the seam, and only then write down the new fingerprint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import engineio.base_server
+import engineio.base_socket
+import engineio.payload
+import engineio.server
+import engineio.socket
+import flask_socketio
+import gunicorn.glogging
+import gunicorn.workers.base
+import gunicorn.workers.base_async
+import gunicorn.workers.ggevent
+import gunicorn.workers.gthread
+import pytest
+import socketio.base_manager
+import socketio.packet
+import socketio.server
+import wsproto.connection
+
+SEAMS: dict[str, list[Callable[..., Any] | type]] = {
+    "production/realtime/session.py": [
+        engineio.base_socket.BaseSocket,
+        engineio.socket.Socket,
+        engineio.payload.Payload,
+    ],
+    "production/realtime/engine.py": [
+        engineio.server.Server.handle_request,
+        engineio.server.Server._handle_connect,
+        engineio.server.Server._trigger_event,
+        engineio.base_server.BaseServer.__init__,
+        engineio.base_server.BaseServer._log_error_once,
+        engineio.base_server.BaseServer._cors_allowed_origins,
+    ],
+    "production/realtime/server.py": [
+        socketio.server.Server._handle_connect,
+        socketio.server.Server._handle_disconnect,
+        socketio.server.Server._handle_eio_connect,
+        socketio.server.Server._handle_eio_disconnect,
+        socketio.server.Server._handle_eio_message,
+        socketio.server.Server._handle_event,
+        socketio.server.Server._handle_event_internal,
+        socketio.server.Server._trigger_event,
+        flask_socketio.SocketIO.init_app,
+        flask_socketio.SocketIO._handle_event,
+        flask_socketio.Namespace.trigger_event,
+    ],
+    "production/realtime/manager.py": [socketio.base_manager.BaseManager],
+    "production/realtime/packets.py": [socketio.packet.Packet],
+    "production/realtime/websocket.py": [wsproto.connection.Connection],
+    "production/process": [
+        gunicorn.workers.base.Worker,
+        gunicorn.workers.base_async.AsyncWorker.handle,
+        gunicorn.workers.base_async.AsyncWorker.handle_request,
+        gunicorn.workers.ggevent.GeventWorker,
+        gunicorn.workers.gthread.ThreadWorker.run,
+        gunicorn.workers.gthread.ThreadWorker.set_accept_enabled,
+        gunicorn.workers.gthread.ThreadWorker.handle_quit,
+    ],
+    "production/observe/logs.py": [gunicorn.glogging.Logger.setup],
+}
+
+FINGERPRINTS = {
+    "engineio.base_socket.BaseSocket": "d787ee3666d08b7a",
+    "engineio.socket.Socket": "275926e457711513",
+    "engineio.payload.Payload": "6b839223a0a7fc97",
+    "engineio.server.Server.handle_request": "79302edd007fcce6",
+    "engineio.server.Server._handle_connect": "049f7c2b2c239080",
+    "engineio.server.Server._trigger_event": "bc536417c3045418",
+    "engineio.base_server.BaseServer.__init__": "a06b17502fbd9646",
+    "engineio.base_server.BaseServer._log_error_once": "dccbb5602dc46a09",
+    "engineio.base_server.BaseServer._cors_allowed_origins": "d0cad0c66d5333cb",
+    "socketio.server.Server._handle_connect": "1b0ba130a57d9320",
+    "socketio.server.Server._handle_disconnect": "fb93d61de8cb8c31",
+    "socketio.server.Server._handle_eio_connect": "4be135c046ed6bcc",
+    "socketio.server.Server._handle_eio_disconnect": "5c0002fcdb35a127",
+    "socketio.server.Server._handle_eio_message": "65f309c138d634eb",
+    "socketio.server.Server._handle_event": "3f64c030f25eb785",
+    "socketio.server.Server._handle_event_internal": "37e1c84a69747f32",
+    "socketio.server.Server._trigger_event": "836cb0c8d232fd2d",
+    "flask_socketio.SocketIO.init_app": "12a3a6c8e8962c3e",
+    "flask_socketio.SocketIO._handle_event": "70d95a741fbd40a7",
+    "flask_socketio.namespace.Namespace.trigger_event": "99752624acf77139",
+    "socketio.base_manager.BaseManager": "b393b4c05dbd88e2",
+    "socketio.packet.Packet": "e1660ba64e4e31fc",
+    "wsproto.connection.Connection": "6b70917fe888fb2c",
+    "gunicorn.workers.base.Worker": "41bcd41fbc752179",
+    "gunicorn.workers.base_async.AsyncWorker.handle": "6eb3b127e6ba7e84",
+    "gunicorn.workers.base_async.AsyncWorker.handle_request": "913e17a9542aa70d",
+    "gunicorn.workers.ggevent.GeventWorker": "e8670f94f359d4bf",
+    "gunicorn.workers.gthread.ThreadWorker.run": "f92c7394d85715a4",
+    "gunicorn.workers.gthread.ThreadWorker.set_accept_enabled": "140150ebfd3cae34",
+    "gunicorn.workers.gthread.ThreadWorker.handle_quit": "36bd35a8dae5d2b5",
+    "gunicorn.glogging.Logger.setup": "17c79acdddea07c6",
+}
+
+
+def fingerprint(part: Callable[..., Any] | type) -> str:
+    return hashlib.sha256(inspect.getsource(part).encode()).hexdigest()[:16]
+
+
+def name(part: Callable[..., Any] | type) -> str:
+    return f"{part.__module__}.{part.__qualname__}"
+
+
+PARTS = [(seam, part) for seam, parts in SEAMS.items() for part in parts]
+
+
+@pytest.mark.parametrize(("seam", "part"), PARTS, ids=[name(part) for _, part in PARTS])
+def test_upstream_is_what_the_seam_was_written_for(
+    seam: str, part: Callable[..., Any] | type
+) -> None:
+    assert fingerprint(part) == FINGERPRINTS[name(part)], f"{name(part)} changed: read {seam}"
