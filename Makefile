@@ -19,7 +19,7 @@ help: ## List the commands
 
 demo: $(VENV)/.demo ## Generate a default project into build/demo and run it
 	@$(BIN)/cookiecutter --no-input --default-config --overwrite-if-exists --output-dir $(dir $(DEMO)) . >/dev/null
-	@$(MAKE) --no-print-directory -C $(DEMO) install
+	@$(MAKE) --no-print-directory -C $(DEMO) install $(if $(NPM),assets)
 	@echo "Serving http://$${BIND:-127.0.0.1:5000} from $(DEMO); Ctrl-C stops it."
 	@$(MAKE) --no-print-directory -C $(DEMO) run
 

@@ -8,8 +8,8 @@ from flask import Blueprint, current_app, render_template, url_for
 
 blueprint = Blueprint("pages", __name__)
 
-# A copy of the client in static/vendor is preferred; without one the page loads it from a CDN, whose
-# copy must match the hash.
+# `make assets` puts a copy of the client into static/vendor; until then the page loads it from a CDN,
+# whose copy must match the hash.
 CLIENT_VENDORED = "vendor/socket.io.min.js"
 CLIENT_ON_CDN = {
     "src": "https://cdn.jsdelivr.net/npm/socket.io-client@4.8.4/dist/socket.io.min.js",
