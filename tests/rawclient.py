@@ -470,8 +470,10 @@ class RawWebSocket(SocketIOClient, HttpConnection):
         """
         deadline = time.monotonic() + timeout
         first, second = self.read_exactly(2, deadline)
-        if second & 0x80:
-            raise AssertionError("the server sent a masked frame")
+        if first & 0x70 or second & 0x80:
+            # Text in the place of a frame is what this mostly is: an HTTP error, for example.
+            seen = bytes([first, second]) + self._buffer[:200]
+            raise AssertionError(f"the server sent what is no frame: {seen!r}")
         length = second & 0x7F
         if length == 126:
             (length,) = struct.unpack("!H", self.read_exactly(2, deadline))

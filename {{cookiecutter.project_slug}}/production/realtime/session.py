@@ -24,6 +24,7 @@ from production.realtime.websocket import (
     LINGER,
     ProtocolViolation,
     WebSocket,
+    encode_frame,
 )
 
 UPGRADE_TIMEOUT = 10.0
@@ -38,6 +39,10 @@ UNREACHABLE = (Reason.SLOW_CLIENT, Reason.PING_TIMEOUT)
 # A client that emits in a loop sends all of it in one request. Upstream allows 16 packets and
 # drops the rest without a word (Flask-SocketIO issue 1228); the request's size is the real limit.
 Payload.max_decode_packets = 10_000
+
+
+FLUSH = object()
+"""In a session's queue: what its WebSocket has left unsent is to be sent."""
 
 
 class Session(Socket):  # type: ignore[misc]
@@ -85,10 +90,28 @@ class Session(Socket):  # type: ignore[misc]
         """
         if self.closed or (self._verdict and pkt.packet_type == MESSAGE):
             return
+        if self._send_now(pkt):
+            return
         if self.backlog.admit(pkt):
             self.queue.put(pkt)
         else:
             self.end(Reason.SLOW_CLIENT)
+
+    def _send_now(self, pkt: Packet) -> bool:
+        """Send a message past the queue if nothing waits in it and the client takes it at once.
+
+        The frame is kept with the packet, which is the same one for all recipients of a broadcast.
+        """
+        websocket = self.websocket
+        if websocket is None or pkt.packet_type != MESSAGE or self.backlog.messages:
+            return False
+        if not hasattr(pkt, "frame"):
+            pkt.frame = encode_frame(pkt.encode())
+        if not websocket.send_now(pkt.frame):
+            return False
+        if websocket.unsent:
+            self.queue.put(FLUSH)
+        return True
 
     def poll(self) -> list[Packet]:
         """Wait for packets, for the answer of a long poll.
@@ -209,8 +232,11 @@ class Session(Socket):  # type: ignore[misc]
         """Send what is queued until the session ends, then say why."""
         try:
             while (packet := self.queue.get()) is not None:
-                ws.send(packet.encode())
-                self.backlog.release(packet)
+                if packet is FLUSH:
+                    ws.flush()
+                else:
+                    ws.send(packet.encode())
+                    self.backlog.release(packet)
         except OSError:
             return
         ws.close(*self._goodbye)

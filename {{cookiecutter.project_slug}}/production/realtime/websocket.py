@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -43,6 +44,11 @@ Message = str | bytes
 StartResponse = Callable[..., Any]
 
 
+# Without masks and extensions a server's frames are the same for every connection (RFC 6455,
+# section 5.2), so one encoder serves them all.
+_ENCODER = Connection(ConnectionType.SERVER)
+
+
 class ProtocolViolation(Exception):
     """The peer broke the protocol or a limit.
 
@@ -70,6 +76,11 @@ def handshake_fault(environ: dict[str, Any]) -> HTTPStatus | None:
     return None
 
 
+def encode_frame(message: Message) -> bytes:
+    """Return the bytes of a message on the wire, for :meth:`WebSocket.send_now`."""
+    return _ENCODER.send(_message_event(message))
+
+
 class WebSocket:
     """One connection that was upgraded.
 
@@ -85,6 +96,10 @@ class WebSocket:
         self._sending = threading.Lock()
         self._messages = self._receive_messages()
         self._socket: socket.socket
+        # The socket beneath the green one, which never waits; none beneath TLS.
+        self._bare_socket: Any = None
+        #: The rest of a frame of which the peer has taken a part.
+        self.unsent = b""
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> NoReturn:
         """Shake hands, serve the connection, and tell gunicorn that there is nothing to answer.
@@ -92,13 +107,12 @@ class WebSocket:
         :raises StopIteration: which is how gunicorn's workers learn that a request was taken over.
         """
         self._socket = environ["gunicorn.socket"]
-        try:
+        self._bare_socket = _bare_socket(self._socket)
+        # A peer that leaves in the middle is no error.
+        with contextlib.suppress(OSError):
             self._socket.sendall(_handshake_response(environ))
             self._handler(self)
-        except OSError:
-            pass
-        finally:
-            self._linger()
+        self._linger()
         raise StopIteration
 
     def set_timeout(self, seconds: float | None) -> None:
@@ -124,8 +138,38 @@ class WebSocket:
 
         :raises OSError: if the connection is closed.
         """
-        event = TextMessage(message) if isinstance(message, str) else BytesMessage(message)
-        self._send(event)
+        self._send(_message_event(message))
+
+    def send_now(self, frame: bytes) -> bool:
+        """Send a frame if that needs no waiting; it costs no change of task then.
+
+        What the peer does not take of it stays in :attr:`unsent` and goes first when :meth:`flush`
+        or another sending method is called.
+
+        :param frame: as :func:`encode_frame` made it.
+        :return: whether the frame is on its way.
+        """
+        if self._bare_socket is None or not self._sending.acquire(blocking=False):
+            return False
+        try:
+            if self.unsent or self._connection.state is not ConnectionState.OPEN:
+                return False
+            sent = self._bare_socket.send(frame, socket.MSG_DONTWAIT)
+            self.unsent = frame[sent:]
+        except OSError:
+            # The buffer is full, or the peer is gone: whoever waits in the other way finds out.
+            return False
+        finally:
+            self._sending.release()
+        return True
+
+    def flush(self) -> None:
+        """Send what is unsent, however long the peer takes to read it.
+
+        :raises OSError: if the connection is closed.
+        """
+        with self._sending:
+            self._send_bytes(b"")
 
     def close(self, code: int = CLOSE_NORMAL, reason: str = "") -> None:
         """Start the closing handshake; the reader sees the peer's answer as the end.
@@ -133,11 +177,9 @@ class WebSocket:
         :param code: the close code (RFC 6455, section 7.4.1).
         :param reason: for the peer, cut to what a control frame holds.
         """
-        try:
+        with contextlib.suppress(OSError):
             self._send(CloseConnection(code, reason[:100] or None))
             self._socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
 
     def abandon(self) -> None:
         """End the connection at once, waking whoever reads from it or writes to it.
@@ -154,7 +196,11 @@ class WebSocket:
                 data = self._connection.send(event)
             except LocalProtocolError as error:
                 raise BrokenPipeError(str(error)) from error
-            self._socket.sendall(data)
+            self._send_bytes(data)
+
+    def _send_bytes(self, data: bytes) -> None:
+        unsent, self.unsent = self.unsent, b""
+        self._socket.sendall(unsent + data)
 
     def _receive_messages(self) -> Iterator[Message]:
         """Yield whole messages, never holding more than one message and one read."""
@@ -169,7 +215,8 @@ class WebSocket:
                     size += _size(event.data)
                     if size > self._limit:
                         raise ProtocolViolation(CLOSE_MESSAGE_TOO_BIG, "message too large")
-                    parts.append(event.data)
+                    if event.data or not parts:
+                        parts.append(event.data)
                     if event.message_finished:
                         yield _join(parts)
                         parts, size = [], 0
@@ -201,6 +248,20 @@ class WebSocket:
                 time.sleep(0)
         except OSError:
             return
+
+
+def _bare_socket(connection: Any) -> Any:
+    """Return the socket whose ``send`` asks the system and nobody else."""
+    if isinstance(connection, ssl.SSLSocket):
+        return None
+    for wrapped in ("fd", "_sock"):  # eventlet's and gevent's
+        if hasattr(connection, wrapped):
+            return getattr(connection, wrapped)
+    return connection
+
+
+def _message_event(message: Message) -> TextMessage | BytesMessage:
+    return TextMessage(message) if isinstance(message, str) else BytesMessage(message)
 
 
 def _size(part: str | bytes | bytearray) -> int:
