@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import psutil
@@ -127,6 +127,23 @@ def test_sessions_beyond_the_limit_are_told_to_come_back_while_http_is_answered(
             client.close()
         for poll in polls:
             poll.close()
+
+
+def test_connections_beyond_the_limit_wait_for_their_turn(service: Start, mode: str) -> None:
+    served = service(mode, "--worker-connections", "3", MAX_SESSIONS="1", KEEPALIVE="60")
+    with contextlib.ExitStack() as open_connections:
+        held = [
+            open_connections.enter_context(contextlib.closing(HttpConnection(served.url)))
+            for _ in range(3)
+        ]
+        for connection in held:
+            connection.request("GET", "/health/live")
+            assert connection.response(PATIENCE).status == 200
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(http, "GET", f"{served.url}/health/live", timeout=PATIENCE)
+            assert wait([waiting], timeout=1).not_done
+            held[0].close()
+            assert waiting.result(PATIENCE).status == 200
 
 
 def test_http_has_room_while_every_session_is_taken(service: Start, mode: str) -> None:
