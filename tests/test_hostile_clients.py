@@ -526,7 +526,7 @@ def test_large_messages_do_not_stall_other_clients(service: StartService, mode: 
     event = encode_event("publish", {"channel": "nobody", "data": "x" * (LIMIT - 1000)}, ack_id=1)
     message = frame(TEXT, event.encode())
     started = time.monotonic()
-    bytes(byte ^ message[10 + index % 4] for index, byte in enumerate(message[14:]))
+    b"".join(bytes((byte ^ message[10 + i % 4],)) for i, byte in enumerate(message[14:]))
     yardstick = (time.monotonic() - started) / 2
 
     with joined_websocket(served) as heavy, _Heartbeat(served) as heartbeat:
