@@ -1,0 +1,86 @@
+"""How a service leaves: what it says meanwhile, how fast it is, and where its clients go."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from baking import ASYNC_MODES
+from observing import ENDED, LogMark, open_sessions
+from rawclient import HttpConnection, RawWebSocket, http, open_websocket
+from served import ServedProject
+from waiting import eventually
+
+APPS = Path(__file__).parent / "apps"
+PATIENCE = 20.0
+CROWD = 200
+
+pytestmark = pytest.mark.parametrize("mode", ASYNC_MODES)
+
+Start = Callable[..., ServedProject]
+
+
+def test_while_it_leaves_it_is_not_ready_and_takes_no_session(service: Start, mode: str) -> None:
+    served = service(mode, "faulty:app", PYTHONPATH=str(APPS), KEEPALIVE="30")
+    asked = ("/health/ready", "/socket.io/?EIO=4&transport=polling")
+    with contextlib.ExitStack() as kept, ThreadPoolExecutor(1) as pool:
+        connections = [
+            kept.enter_context(contextlib.closing(HttpConnection(served.url))) for _ in asked
+        ]
+        for connection in connections:
+            connection.request("GET", "/health/ready")
+            assert connection.response(PATIENCE).status == 200
+        # A request in flight keeps the worker until the others have been answered.
+        slow = pool.submit(http, "GET", f"{served.url}/slow?seconds=3", timeout=PATIENCE)
+        eventually(lambda: slow.running(), PATIENCE, "the request is on its way")
+        mark = LogMark(served)
+        served.signal(signal.SIGTERM)
+        eventually(
+            lambda: any(record["event"].startswith("Closed") for record in mark.records()),
+            PATIENCE,
+            "the worker leaves",
+        )
+        answers = []
+        for connection, path in zip(connections, asked, strict=True):
+            connection.request("GET", path)
+            answers.append(connection.response(PATIENCE))
+        assert [answer.status for answer in answers] == [503, 503]
+        assert answers[0].json()["checks"]["not_draining"]["status"] == "fail"
+        assert answers[1].headers["retry-after"]
+        assert slow.result(PATIENCE).status == 200
+    assert served.wait() == 0
+
+
+def test_a_crowd_is_closed_within_the_time_that_is_set(service: Start, mode: str) -> None:
+    served = service(mode, DRAIN_SECONDS="2")
+    with contextlib.ExitStack() as clients:
+        crowd = [clients.enter_context(open_websocket(served.url)) for _ in range(CROWD)]
+        eventually(lambda: open_sessions(served) == CROWD, PATIENCE, "all are connected")
+        mark = LogMark(served)
+        readers = [threading.Thread(target=read_to_the_end, args=(client,)) for client in crowd]
+        for reader in readers:
+            reader.start()
+        started_at = time.monotonic()
+        served.signal(signal.SIGTERM)
+        assert served.wait() == 0
+        # The settings' two seconds, two for closing handshakes, and the busy machine's own.
+        assert time.monotonic() - started_at < 2 + 2 + 3
+        for reader in readers:
+            reader.join(PATIENCE)
+        assert {client.close_code for client in crowd} == {1012}
+        ends = [record for record in mark.records() if record["event"] == ENDED]
+        assert [record["reason"] for record in ends] == ["server draining"] * CROWD
+        assert mark.loud() == []
+
+
+def read_to_the_end(client: RawWebSocket) -> None:
+    """Read until the server closes, then close as a client does."""
+    client.until_closed(PATIENCE)
+    client.close()
