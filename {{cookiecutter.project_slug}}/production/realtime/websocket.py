@@ -13,13 +13,14 @@ WSGI application.
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
@@ -98,6 +99,8 @@ class WebSocket:
         self._socket: socket.socket
         # The socket beneath the green one, which never waits; none beneath TLS.
         self._bare_socket: Any = None
+        self._takes_turns = False
+        self._timeout: float | None = None
         #: The rest of a frame of which the peer has taken a part.
         self.unsent = b""
 
@@ -108,6 +111,8 @@ class WebSocket:
         """
         self._socket = environ["gunicorn.socket"]
         self._bare_socket = _bare_socket(self._socket)
+        # Python's own class: the green modes replace it, and have no second thread.
+        self._takes_turns = type(self._socket).__module__ == "ssl"
         # A peer that leaves in the middle is no error.
         with contextlib.suppress(OSError):
             self._socket.sendall(_handshake_response(environ))
@@ -120,6 +125,7 @@ class WebSocket:
 
         :param seconds: the limit, or nothing for none.
         """
+        self._timeout = seconds
         self._socket.settimeout(seconds)
 
     def receive(self) -> Message | None:
@@ -202,11 +208,38 @@ class WebSocket:
         unsent, self.unsent = self.unsent, b""
         self._socket.sendall(unsent + data)
 
+    def _read(self) -> bytes:
+        """Return the next bytes; nothing at the end.
+
+        Two threads may not use one TLS connection at once (openssl-threads(7)), so where they could,
+        a read takes turns with the writes.
+        """
+        if not self._takes_turns:
+            return self._socket.recv(READ_SIZE)
+        connection = cast(ssl.SSLSocket, self._socket)
+        while True:
+            if not connection.pending():
+                self._wait_until_readable()
+            with self._sending:
+                connection.settimeout(0)
+                try:
+                    return connection.recv(READ_SIZE)
+                except ssl.SSLWantReadError:
+                    continue
+                finally:
+                    connection.settimeout(self._timeout)
+
+    def _wait_until_readable(self) -> None:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        if not poll.poll(None if self._timeout is None else self._timeout * 1000):
+            raise TimeoutError
+
     def _receive_messages(self) -> Iterator[Message]:
         """Yield whole messages, never holding more than one message and one read."""
         parts: list[Any] = []
         size = 0
-        while data := self._socket.recv(READ_SIZE):
+        while data := self._read():
             if self._connection.state is ConnectionState.LOCAL_CLOSING:
                 return
             self._connection.receive_data(data)
