@@ -134,6 +134,9 @@ class Settings(BaseSettings):
 
     # The message queue
     redis_url: SecretStr | None = None
+    queue_grace: float = Field(default=8.0, ge=5)
+    queue_backlog: int = Field(default=10_000, ge=1)
+    queue_backlog_seconds: float = Field(default=30.0, gt=0)
 
     # What is observed
     log_level: str = "INFO"

@@ -7,6 +7,8 @@ from typing import Any
 
 import socketio
 
+from production.realtime.presence import LocalPresence
+
 
 class ConnectedOnly:
     """A mixin for client managers: a client that is still connecting receives no broadcast.
@@ -31,3 +33,10 @@ class ConnectedOnly:
 
 class LocalManager(ConnectedOnly, socketio.Manager):  # type: ignore[misc]
     """Delivers to the clients of this process, the only one there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.presence = LocalPresence(self)
+
+    def flush(self, seconds: float) -> None:
+        """Wait until everything is published: there is nobody to publish to."""
