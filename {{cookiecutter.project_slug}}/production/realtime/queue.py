@@ -80,7 +80,7 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
         self._repeats = Repeats()
         self._counters: Counter[str] = Counter(published=0, failed=0, received=0, malformed=0)
         #: What does not work, here or in what else uses the queue: it is one outage.
-        self.outage = Outage("message queue", self.counters)
+        self.outage = Outage("message queue", lambda: self._outbox.dropped)
         self._wake = threading.Event()
         self._canary_at = 0.0
         # From when on the outbox may be published; nothing while the queue has not answered since
@@ -196,10 +196,10 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
         """Return in how many seconds there is something to publish."""
         if self._settled_at is None:
             return 0.0
-        due = self._canary_at
-        if self._outbox or PUBLISHING in self.outage.faults:
-            due = min(due, self._settled_at)
-        return max(0.0, due - time.monotonic())
+        now = time.monotonic()
+        if self._outbox or (self._settled_at > now and PUBLISHING in self.outage.faults):
+            return max(0.0, min(self._canary_at, self._settled_at) - now)
+        return max(0.0, self._canary_at - now)
 
     def _publish_due(self, client: Any) -> None:
         """Publish what may be published now."""
@@ -208,10 +208,11 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
         settled = settled_at is not None and settled_at <= now
         batch = self._outbox.batch() if settled else []
         self._send(client, batch, with_canary=settled_at is None or self._canary_at <= now)
-        if settled and not self._outbox:
+        if settled and self._outbox:
+            if PUBLISHING in self.outage.faults:
+                self.server.sleep(CATCH_UP_PAUSE)
+        elif settled:
             self.outage.end(PUBLISHING)
-        elif settled and PUBLISHING in self.outage.faults:
-            self.server.sleep(CATCH_UP_PAUSE)
         elif settled_at is None:
             # The queue answers, but who has not subscribed again yet would miss what is published.
             self._settled_at = time.monotonic() + RESUBSCRIBE_TIME
@@ -223,8 +224,10 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
         for entry in batch:
             pipeline.publish(self.channel, entry.payload)
         if with_canary:
-            self._unheard_since = self._unheard_since or time.monotonic()
-            pipeline.publish(self.channel, self._dumps({"method": CANARY, "sender": self.host_id}))
+            now = time.monotonic()
+            self._unheard_since = self._unheard_since or now
+            canary = {"method": CANARY, "sender": self.host_id, "sent_at": now}
+            pipeline.publish(self.channel, self._dumps(canary))
         pipeline.execute()
         self._outbox.remove(batch)
         self._counters["published"] += len(batch)
@@ -291,13 +294,16 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
                 self._heard_at = time.monotonic()
                 self._unheard_since = None
                 self.outage.end(LISTENING)
+                self.outage.prove(message["sent_at"])
             return
         if message.get("method") == CANARY:
             return
         # What other programs publish carries neither, and is not sent twice by them.
-        if sender is None or number is None or not self._repeats.is_repeat(sender, number):
-            self._counters["received"] += 1
-            yield message
+        if isinstance(sender, str) and isinstance(number, int):
+            if self._repeats.is_repeat(sender, number):
+                return
+        self._counters["received"] += 1
+        yield message
 
     def _lose(self, part: str, error: Exception) -> bool:
         """Note that a part failed, and hold the outbox back until the queue has settled again.
