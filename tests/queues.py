@@ -78,7 +78,8 @@ class Valkey:
             self.kill()
 
     def _command_line(self) -> tuple[str, ...]:
-        return ("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self._arguments)
+        # A configuration file has to come first.
+        return (*self._arguments, "--port", str(self.port), "--bind", "127.0.0.1")
 
     def _answers(self) -> bool:
         with contextlib.suppress(redis.RedisError), self.client as client:
@@ -168,9 +169,9 @@ def running(directory: Path, *arguments: str) -> Iterator[Valkey]:
     :param directory: where it may write.
     :param arguments: further command-line arguments, as for ``valkey-server``.
     """
-    valkey = Valkey(directory, *arguments)
-    valkey.start()
+    valkey = Valkey(directory, *arguments, "--save", "")
     try:
+        valkey.start()
         yield valkey
     finally:
         valkey.stop()

@@ -25,7 +25,7 @@ from production.realtime.manager import ConnectedOnly
 from production.realtime.outage import Outage
 from production.realtime.outbox import Entry, Outbox
 from production.realtime.presence import SharedPresence
-from production.realtime.redis_connection import connect, name
+from production.realtime.redis_connection import connect, name, publishing_pipeline
 from production.realtime.repeats import Repeats
 
 log = structlog.get_logger(__name__)
@@ -220,7 +220,7 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
     def _send(self, client: Any, batch: list[Entry], *, with_canary: bool) -> None:
         if not (batch or with_canary):
             return
-        pipeline = client.pipeline(transaction=False)
+        pipeline = publishing_pipeline(client, self.channel)
         for entry in batch:
             pipeline.publish(self.channel, entry.payload)
         if with_canary:
@@ -299,11 +299,10 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
         if message.get("method") == CANARY:
             return
         # What other programs publish carries neither, and is not sent twice by them.
-        if isinstance(sender, str) and isinstance(number, int):
-            if self._repeats.is_repeat(sender, number):
-                return
-        self._counters["received"] += 1
-        yield message
+        numbered = isinstance(sender, str) and isinstance(number, int)
+        if not (numbered and self._repeats.is_repeat(sender, number)):
+            self._counters["received"] += 1
+            yield message
 
     def _lose(self, part: str, error: Exception) -> bool:
         """Note that a part failed, and hold the outbox back until the queue has settled again.

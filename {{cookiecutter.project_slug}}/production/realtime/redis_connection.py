@@ -120,6 +120,21 @@ def connect(url: str, **options: Any) -> Any:
     return Redis.from_pool(ConnectionPool(**merged))
 
 
+def publishing_pipeline(client: Any, channel: str) -> Any:
+    """Return a pipeline whose commands publish on one channel, in order.
+
+    Any node of a cluster takes what is published, but redis-py has no pipeline for it: this one is
+    that of the node which holds the slot of the channel's name.
+
+    :param client: what :func:`connect` returned.
+    :param channel: the channel.
+    """
+    if isinstance(client, RedisCluster):
+        node = client.get_node_from_key(channel)  # type: ignore[no-untyped-call]
+        client = client.get_redis_connection(node)
+    return client.pipeline(transaction=False)
+
+
 def check_url(url: str) -> None:
     """Make sure that a URL and its options can be used, without connecting.
 
