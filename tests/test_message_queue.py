@@ -380,6 +380,22 @@ def present(served: ServedProject, room: str) -> list[str]:
     return list(body["members"])
 
 
+def test_a_client_is_present_once_it_is_accepted(settled: Pair) -> None:
+    room = "lobby&namespace=/joining"
+    refused = socketio.Client(reconnection=False)
+    with pytest.raises(socketio.exceptions.ConnectionError):
+        refused.connect(settled.near.url, namespaces=["/joining"], auth={"accept": False})
+    assert present(settled.far, room) == []
+    accepted = socketio.Client(reconnection=False)
+    accepted.connect(settled.near.url, namespaces=["/joining"], auth={"accept": True})
+    try:
+        expected = [accepted.get_sid("/joining")]
+        eventually(lambda: present(settled.far, room) == expected, PATIENCE, "it is present")
+    finally:
+        accepted.disconnect()
+    eventually(lambda: present(settled.far, room) == [], PATIENCE, "it is gone")
+
+
 def ticks(served: ServedProject) -> tuple[int, int]:
     """How much of the work of one process was done in this one, and in which turn last.
 

@@ -25,6 +25,14 @@ def join(room: str) -> bool:
     return True
 
 
+@socketio.on("connect", namespace="/joining")
+def join_while_connecting(auth: Any = None) -> bool:
+    """Join a room, take some time, and accept or not as the client asks."""
+    join_room("lobby")
+    socketio.sleep(0.5)
+    return bool(auth and auth.get("accept"))
+
+
 @socketio.on("leave")
 def leave(room: str) -> bool:
     leave_room(room)
@@ -67,8 +75,8 @@ def say() -> Any:
 @app.get("/present")
 def present() -> Any:
     """Who is in a room."""
-    room = request.args["room"]
-    return jsonify(count=presence.count(room), members=sorted(presence.members(room)))
+    place = request.args["room"], request.args.get("namespace", "/")
+    return jsonify(count=presence.count(*place), members=sorted(presence.members(*place)))
 
 
 @app.get("/ticks")

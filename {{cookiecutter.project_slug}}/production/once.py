@@ -182,7 +182,7 @@ class _Contest:
                 self._outage.end(self._part)
             except LockError as error:
                 log.warning("turn lost", work=self._title, reason=str(error))
-            except QUEUE_ERRORS as error:
+            except Exception as error:
                 self._outage.begin(self._part, error)
                 if client is not None:
                     client.close()

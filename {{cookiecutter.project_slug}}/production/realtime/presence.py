@@ -105,9 +105,7 @@ class SharedPresence(LocalPresence):
     def changed(self, sid: str, namespace: str, room: Any) -> None:
         """Note that a session entered or left a room; its own room is no secret to anyone."""
         if room is not None and room != sid:
-            with self._lock:
-                self._changed.add((namespace, room))
-            self._wake.set()
+            self._note(namespace, room)
 
     def members(self, room: str, namespace: str = "/") -> set[str]:
         """Return the ids of the sessions in a room, in all processes.
@@ -129,6 +127,11 @@ class SharedPresence(LocalPresence):
         except QUEUE_ERRORS as error:
             raise PresenceUnavailable("the message queue does not answer") from error
         return {sid for sids in found if sids for sid in json.loads(sids)}
+
+    def _note(self, namespace: str, room: Any) -> None:
+        with self._lock:
+            self._changed.add((namespace, room))
+        self._wake.set()
 
     def _key(self, worker: str) -> str:
         return name(self._service, "presence", worker)
@@ -166,6 +169,9 @@ class SharedPresence(LocalPresence):
         # The hash has a field from the start: one without any would not exist, nor expire.
         pipeline.hset(key, "since", str(now))
         for namespace, room in changed:
+            if self._manager.has_connecting(namespace, room):
+                # Once accepted, that client is present.
+                self._note(namespace, room)
             sids = sorted(super().members(room, namespace))
             if sids:
                 pipeline.hset(key, _field(namespace, room), json.dumps(sids))
@@ -176,7 +182,6 @@ class SharedPresence(LocalPresence):
         pipeline.zremrangebyscore(self._workers, 0, now - FORGOTTEN_AFTER)
         pipeline.expire(self._workers, FORGOTTEN_AFTER)
         pipeline.execute()
-        self._revisit_connecting()
 
     def _rooms(self) -> set[tuple[str, Any]]:
         """Return every room of this process but those of single sessions."""
@@ -186,13 +191,6 @@ class SharedPresence(LocalPresence):
             for room in list(rooms)
             if room is not None and not self._manager.is_sid_room(namespace, room)
         }
-
-    def _revisit_connecting(self) -> None:
-        """Note the rooms of clients that are still connecting: accepted, they are present."""
-        for namespace, sids in list(self._manager.pending_connect.items()):
-            for sid in list(sids):
-                for room in self._manager.get_rooms(sid, namespace):
-                    self.changed(sid, namespace, room)
 
 
 def _field(namespace: str, room: Any) -> str:
