@@ -6,15 +6,16 @@ settings, not the package.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flask import Flask
     from flask_socketio import SocketIO
 
+    from production.once import once_per_service
     from production.settings import Settings
 
-__all__ = ["init_app"]
+__all__ = ["init_app", "once_per_service"]
 
 
 def init_app(app: Flask, socketio: SocketIO, settings: Settings | None = None) -> None:
@@ -50,3 +51,12 @@ def init_app(app: Flask, socketio: SocketIO, settings: Settings | None = None) -
     health.init_app(app, state)
     requests.init_app(app)
     proxy.init_app(app, settings.trusted_proxies)
+
+
+def __getattr__(name: str) -> Any:
+    # On demand, for the same reason.
+    if name == "once_per_service":
+        from production.once import once_per_service
+
+        return once_per_service
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

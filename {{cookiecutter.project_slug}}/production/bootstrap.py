@@ -6,11 +6,13 @@ control loop, and every worker would inherit a hub that is bound to the master's
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from packaging.specifiers import SpecifierSet
 
@@ -71,7 +73,7 @@ def patch(mode: AsyncMode) -> None:
 
 def _patch_for_eventlet() -> None:
     # eventlet's own resolver times out behind Docker and Kubernetes name servers
-    # (eventlet issues 690 and 814); the system's is right, if blocking.
+    # (eventlet issues 690 and 814); the system's is right, if blocking: see below.
     os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")
     # Choosing eventlet in spite of its deprecation is a decision that the README explains: repeated
     # at the start of every worker, the warning would tell nobody anything.
@@ -83,6 +85,32 @@ def _patch_for_eventlet() -> None:
     # A hub from before the fork would share its epoll descriptor with the sibling processes.
     eventlet.hubs.use_hub()
     eventlet.monkey_patch()
+    _resolve_in_threads()
+
+
+def _resolve_in_threads() -> None:
+    """Let a name server that does not answer block a thread of a pool, and not every session.
+
+    gevent does so by itself.
+    """
+    from eventlet import tpool
+
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
+        if host is None or _is_address(host):
+            return resolve(host, *arguments, **options)
+        return tpool.execute(resolve, host, *arguments, **options)
+
+    socket.getaddrinfo = getaddrinfo
+
+
+def _is_address(host: Any) -> bool:
+    try:
+        ipaddress.ip_address(host.decode() if isinstance(host, bytes) else host)
+    except ValueError:
+        return False
+    return True
 
 
 def patched_for() -> AsyncMode:

@@ -14,7 +14,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response
 
-from production.realtime.queue import QueueManager
+from production.realtime.queue import LISTENING, PUBLISHING, QueueManager
 from production.state import ServiceState
 
 MEDIA_TYPE = "application/health+json"
@@ -56,6 +56,7 @@ def init_app(app: Flask, state: ServiceState) -> None:
                 "uptime_seconds": round(time.monotonic() - state.started_at, 1),
                 "sessions": state.sessions,
                 "max_sessions": state.settings.max_sessions,
+                **_queue_figures(state.socketio.server.manager),
             }
         )
 
@@ -79,17 +80,38 @@ def readiness_checks(state: ServiceState) -> dict[str, Check]:
     def not_draining() -> dict[str, Any]:
         return {"status": _verdict(not state.draining)}
 
-    def message_queue() -> dict[str, Any]:
-        try:
-            state.socketio.server.manager.ping()
-        except Exception as error:
-            return {"status": "fail", "output": type(error).__name__}
-        return {"status": "pass"}
-
     checks: dict[str, Check] = {"event_loop_lag": event_loop_lag, "not_draining": not_draining}
-    if isinstance(state.socketio.server.manager, QueueManager):
-        checks["message_queue"] = message_queue
+    manager = state.socketio.server.manager
+    if isinstance(manager, QueueManager):
+        checks["message_queue"] = lambda: _message_queue(manager, state.settings.queue_grace)
     return checks
+
+
+def _message_queue(manager: QueueManager, grace: float) -> dict[str, Any]:
+    """Say for how long nothing that this process published has come back to it, and why."""
+    silence = manager.silence()
+    faults = manager.outage.faults
+    result: dict[str, Any] = {
+        "status": _verdict(silence is not None and silence <= grace),
+        "publishing": PUBLISHING not in faults,
+        "listening": LISTENING not in faults,
+    }
+    if silence is not None:
+        result |= {"observedValue": round(silence, 1), "observedUnit": "s"}
+    if faults:
+        # By their types only: the messages name hosts, which are nobody's business here.
+        reasons = (f"{part}: {type(error).__name__}" for part, error in faults.items())
+        result["output"] = ", ".join(reasons)
+    elif silence is None:
+        result["output"] = "no message has come round yet"
+    return result
+
+
+def _queue_figures(manager: Any) -> dict[str, Any]:
+    if not isinstance(manager, QueueManager):
+        return {}
+    figures = {**manager.counters(), "waiting": manager.waiting}
+    return {"message_queue": {"host_id": manager.host_id, **figures}}
 
 
 def _verdict(passed: bool) -> str:

@@ -12,6 +12,9 @@ from production.realtime.websocket import CLOSE_SERVICE_RESTART
 CLOSES_PER_SECOND = 200
 """How fast sessions are closed, as long as the time allows: their clients come back at once."""
 
+FLUSH_TIME = 1.0
+"""Seconds that the message queue has to take what was emitted to other processes."""
+
 
 def drain(app: Any, log: Any) -> None:
     """Refuse new sessions and close the open ones.
@@ -34,4 +37,6 @@ def drain(app: Any, log: Any) -> None:
     for number, session in enumerate(sessions):
         server.sleep(max(0.0, started_at + window * number / len(sessions) - time.monotonic()))
         session.end(Reason.DRAINING, code=CLOSE_SERVICE_RESTART)
+    # What the disconnect handlers had to say, and the last answers before them.
+    server.manager.flush(FLUSH_TIME)
     log.info("Closed %d sessions in %.1f s", len(sessions), time.monotonic() - started_at)

@@ -7,6 +7,8 @@ from typing import Any
 
 import socketio
 
+from production.realtime.presence import LocalPresence
+
 
 class ConnectedOnly:
     """A mixin for client managers: a client that is still connecting receives no broadcast.
@@ -28,6 +30,25 @@ class ConnectedOnly:
             if sid not in pending or room == sid:
                 yield sid, eio_sid
 
+    def has_connecting(self, namespace: str, room: Any) -> bool:
+        """Tell whether a client in a room is still connecting.
+
+        :param namespace: the namespace of the room.
+        :param room: a room.
+        """
+        pending = self.pending_connect.get(namespace)
+        if not pending:
+            return False
+        participants = super().get_participants(namespace, room)  # type: ignore[misc]
+        return any(sid in pending for sid, _ in participants)
+
 
 class LocalManager(ConnectedOnly, socketio.Manager):  # type: ignore[misc]
     """Delivers to the clients of this process, the only one there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.presence = LocalPresence(self)
+
+    def flush(self, seconds: float) -> None:
+        """Wait until everything is published: there is nobody to publish to."""

@@ -1,39 +1,319 @@
-"""The message queue: how emits of one process reach the clients of another."""
+"""The message queue: how emits of one process reach the clients of another.
+
+This is the seam to :mod:`socketio.pubsub_manager`, which says what is sent; here is how. Upstream's
+own Redis manager publishes while the emitting handler waits (10 s when the queue hangs), logs four
+records for each emit that fails, tries again after up to a minute, and does not notice a
+subscription that died without a word.
+
+One task publishes what the handlers have put into the outbox; another listens. Every few seconds
+the first publishes a canary and the second has to hear it: that proves the whole way round.
+"""
 
 from __future__ import annotations
 
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import socketio
+import structlog
 
 from production.realtime.manager import ConnectedOnly
+from production.realtime.outage import Outage
+from production.realtime.outbox import Entry, Outbox
+from production.realtime.presence import SharedPresence
+from production.realtime.redis_connection import connect, name, publishing_pipeline
+from production.realtime.repeats import Repeats
 
-QUEUE_TIMEOUT = 2.0
-"""Seconds to wait for a connection to the queue."""
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER = (0.2, 0.8)
+"""Seconds, drawn at random, until the next try: workers do not fall upon a queue that is back."""
+
+HANDSHAKE_TIMEOUT = 1.0
+"""Seconds for the queue to answer a new listener. With the longest pause between two tries a listener
+is back 1.8 s after the queue is, even if it hung in the middle of one."""
+
+CANARY_INTERVAL = 2.0
+"""Seconds between two canaries."""
+
+SILENCE = 5.0
+"""Seconds after which a listener that hears no canary is deaf; two in a row may be late."""
+
+RESUBSCRIBE_TIME = 2.0
+"""Seconds that the other processes have to subscribe again, before what waits is published."""
+
+CATCH_UP_PAUSE = 0.05
+"""Seconds between two full batches of what waited: 4,000 messages a second. All at once, they would be
+more than a client may have waiting (``MAX_QUEUED_MESSAGES``)."""
+
+PUBLISHING = "publishing"
+LISTENING = "listening"
+CANARY = "canary"
 
 
-class QueueManager(ConnectedOnly, socketio.RedisManager):  # type: ignore[misc]
+class Silence(TimeoutError):
+    """The subscription stands and brings nothing, not even what was published by this process."""
+
+
+class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
     """Publishes to Redis or Valkey and delivers to the clients of this process.
 
     :param url: where the queue is.
-    :param channel: the service's name, so that two services on one queue never mix.
+    :param service: the service's name, so that two services on one queue never mix.
+    :param backlog: how many messages may wait for the queue.
+    :param backlog_seconds: how long one may wait.
     """
 
-    def __init__(self, url: str, *, channel: str) -> None:
-        super().__init__(
-            url,
-            channel=channel,
-            redis_options={
-                "socket_connect_timeout": QUEUE_TIMEOUT,
-                "socket_keepalive": True,
-                "health_check_interval": 10,
-            },
-        )
+    name = "queue"
 
-    def ping(self) -> None:
-        """Ask the queue whether it answers.
+    # Upstream's, made with each manager: in the worker, since nothing is loaded before the fork.
+    host_id: str
 
-        :raises redis.RedisError: if it does not.
+    def __init__(self, url: str, *, service: str, backlog: int, backlog_seconds: float) -> None:
+        super().__init__(channel=name(service, "events", url=url))
+        self._url = url
+        self._outbox = Outbox(backlog, backlog_seconds, self._dumps)
+        self._repeats = Repeats()
+        self._counters: Counter[str] = Counter(published=0, failed=0, received=0, malformed=0)
+        #: What does not work, here or in what else uses the queue: it is one outage.
+        self.outage = Outage("message queue", lambda: self._outbox.dropped)
+        self._wake = threading.Event()
+        self._canary_at = 0.0
+        # From when on the outbox may be published; nothing while the queue has not answered since
+        # it was lost.
+        self._settled_at: float | None = 0.0
+        # When the oldest canary that was not heard was published, and when one was heard last.
+        self._unheard_since: float | None = None
+        self._heard_at: float | None = None
+        self.presence = SharedPresence(self, url, service, self.outage)
+
+    # What others may know
+
+    def counters(self) -> dict[str, int]:
+        """Return what was counted since the start.
+
+        ``failed`` counts failed attempts to publish, after which the same messages are tried again,
+        ``dropped`` messages that were given up.
         """
-        connection: Any = self.redis
-        connection.ping()
+        return {**self._counters, "dropped": self._outbox.dropped}
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be published."""
+        return len(self._outbox)
+
+    def silence(self) -> float | None:
+        """Return for how many seconds no canary has come round; nothing if none ever has."""
+        return None if self._heard_at is None else time.monotonic() - self._heard_at
+
+    def flush(self, seconds: float) -> None:
+        """Wait until everything is published, but not for longer than some seconds."""
+        deadline = time.monotonic() + seconds
+        while self._outbox and time.monotonic() < deadline:
+            self.server.sleep(0.02)
+
+    # What Socket.IO calls
+
+    def initialize(self) -> None:
+        """Start to listen and to publish."""
+        super().initialize()
+        self.server.start_background_task(self._write)
+        self.presence.start()
+
+    def emit(
+        self,
+        event: str,
+        data: Any,
+        namespace: str | None = None,
+        room: Any = None,
+        skip_sid: Any = None,
+        callback: Any = None,
+        to: Any = None,
+        **options: Any,
+    ) -> None:
+        """Emit to the clients of this process now and to those of others soon, without waiting.
+
+        What is for sessions of this process only is nobody else's concern.
+        """
+        namespace = namespace or "/"
+        room = to or room
+        if self._is_for_own_sessions(namespace, room):
+            options["ignore_queue"] = True
+        super().emit(event, data, namespace, room, skip_sid, callback, **options)
+
+    def basic_enter_room(
+        self, sid: str, namespace: str, room: Any, eio_sid: str | None = None
+    ) -> None:
+        """Add a client to a room; the one place that every way into a room leads through."""
+        super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
+        self.presence.changed(sid, namespace, room)
+
+    def basic_leave_room(self, sid: str, namespace: str, room: Any) -> None:
+        """Remove a client from a room; the one place that every way out of a room leads through."""
+        super().basic_leave_room(sid, namespace, room)
+        self.presence.changed(sid, namespace, room)
+
+    def _is_for_own_sessions(self, namespace: str, room: Any) -> bool:
+        rooms = [room] if isinstance(room, str) else room
+        return bool(rooms) and all(self.is_sid_room(namespace, each) for each in rooms)
+
+    def _publish(self, data: dict[str, Any]) -> None:
+        self._outbox.put({**data, "sender": self.host_id})
+        self._wake.set()
+
+    def _handle_disconnect(self, message: dict[str, Any]) -> None:
+        # Runs the app's disconnect handler, for which the listener must not wait.
+        self.server.start_background_task(super()._handle_disconnect, message)
+
+    def _handle_callback(self, message: dict[str, Any]) -> None:
+        # Runs a function of the app, for which the listener must not wait.
+        self.server.start_background_task(super()._handle_callback, message)
+
+    # Publishing
+
+    def _write(self) -> None:
+        client: Any = None
+        while True:
+            self._wake.wait(self._next_due())
+            self._wake.clear()
+            try:
+                client = client or connect(self._url)
+                self._publish_due(client)
+            except Exception as error:
+                self._counters["failed"] += 1
+                self._lose(PUBLISHING, error)
+                self._outbox.expire()
+                if client is not None:
+                    client.close()
+                client = None
+                self.server.sleep(random.uniform(*RETRY_AFTER))  # noqa: S311
+
+    def _next_due(self) -> float:
+        """Return in how many seconds there is something to publish."""
+        if self._settled_at is None:
+            return 0.0
+        now = time.monotonic()
+        if self._outbox or (self._settled_at > now and PUBLISHING in self.outage.faults):
+            return max(0.0, min(self._canary_at, self._settled_at) - now)
+        return max(0.0, self._canary_at - now)
+
+    def _publish_due(self, client: Any) -> None:
+        """Publish what may be published now."""
+        now = time.monotonic()
+        settled_at = self._settled_at
+        settled = settled_at is not None and settled_at <= now
+        batch = self._outbox.batch() if settled else []
+        self._send(client, batch, with_canary=settled_at is None or self._canary_at <= now)
+        if settled and self._outbox:
+            if PUBLISHING in self.outage.faults:
+                self.server.sleep(CATCH_UP_PAUSE)
+        elif settled:
+            self.outage.end(PUBLISHING)
+        elif settled_at is None:
+            # The queue answers, but who has not subscribed again yet would miss what is published.
+            self._settled_at = time.monotonic() + RESUBSCRIBE_TIME
+
+    def _send(self, client: Any, batch: list[Entry], *, with_canary: bool) -> None:
+        if not (batch or with_canary):
+            return
+        pipeline = publishing_pipeline(client, self.channel)
+        for entry in batch:
+            pipeline.publish(self.channel, entry.payload)
+        if with_canary:
+            now = time.monotonic()
+            self._unheard_since = self._unheard_since or now
+            canary = {"method": CANARY, "sender": self.host_id, "sent_at": now}
+            pipeline.publish(self.channel, self._dumps(canary))
+        pipeline.execute()
+        self._outbox.remove(batch)
+        self._counters["published"] += len(batch)
+        if with_canary:
+            self._canary_at = time.monotonic() + CANARY_INTERVAL
+
+    # Listening
+
+    def _listen(self) -> Iterator[dict[str, Any]]:
+        while True:
+            try:
+                yield from self._subscription()
+            except Exception as error:
+                if self._lose(LISTENING, error):
+                    self._wake.set()
+            self.server.sleep(random.uniform(*RETRY_AFTER))  # noqa: S311
+
+    def _subscription(self) -> Iterator[dict[str, Any]]:
+        """Subscribe and yield what other processes publish, until that fails.
+
+        :raises Silence: if the canaries do not come round.
+        """
+        # A PONG would look like silence here, and the canaries ask more than a PING does.
+        client = connect(self._url, socket_timeout=HANDSHAKE_TIMEOUT, health_check_interval=0)
+        try:
+            with client.pubsub() as subscription:
+                subscription.subscribe(self.channel)
+                while True:
+                    received = subscription.get_message(timeout=SILENCE)
+                    if received is not None and received["type"] == "message":
+                        yield from self._read(received["data"])
+                        # In the green modes a burst would otherwise pile up in front of clients
+                        # whose writers had no chance to run.
+                        self.server.sleep(0)
+                    elif received is not None and received["type"] == "subscribe":
+                        self._start_listening()
+                    self._check_silence(received)
+        finally:
+            client.close()
+
+    def _start_listening(self) -> None:
+        """Have a canary sent at once: the subscription is confirmed."""
+        self._unheard_since = None
+        self._canary_at = 0.0
+        self._wake.set()
+
+    def _check_silence(self, received: Any) -> None:
+        unheard_since = self._unheard_since
+        if received is None:
+            raise Silence(f"nothing arrived for {SILENCE:g} s")
+        if unheard_since is not None and time.monotonic() - unheard_since > SILENCE:
+            raise Silence(f"no message of this process came round for {SILENCE:g} s")
+
+    def _read(self, payload: bytes) -> Iterator[dict[str, Any]]:
+        """Yield a message if it is for this process and was not here before."""
+        try:
+            message = self.json.loads(payload)
+            sender, number = message.get("sender"), message.get("number")
+        except (ValueError, AttributeError):
+            self._counters["malformed"] += 1
+            return
+        if sender == self.host_id:
+            if message.get("method") == CANARY:
+                self._heard_at = time.monotonic()
+                self._unheard_since = None
+                self.outage.end(LISTENING)
+                self.outage.prove(message["sent_at"])
+            return
+        if message.get("method") == CANARY:
+            return
+        # What other programs publish carries neither, and is not sent twice by them.
+        numbered = isinstance(sender, str) and isinstance(number, int)
+        if not (numbered and self._repeats.is_repeat(sender, number)):
+            self._counters["received"] += 1
+            yield message
+
+    def _lose(self, part: str, error: Exception) -> bool:
+        """Note that a part failed, and hold the outbox back until the queue has settled again.
+
+        :return: whether the part worked until now.
+        """
+        self._unheard_since = None
+        worked = self.outage.begin(part, error)
+        if worked or part == PUBLISHING:
+            self._settled_at = None
+        return worked
+
+    def _dumps(self, message: dict[str, Any]) -> str:
+        return str(self.json.dumps(message))

@@ -165,7 +165,12 @@ def server_options(settings: Settings) -> dict[str, Any]:
 def _manager(settings: Settings) -> Any:
     if settings.redis_url is None:
         return LocalManager()
-    return QueueManager(settings.redis_url.get_secret_value(), channel=settings.service_name)
+    return QueueManager(
+        settings.redis_url.get_secret_value(),
+        service=settings.service_name,
+        backlog=settings.queue_backlog,
+        backlog_seconds=settings.queue_backlog_seconds,
+    )
 
 
 def attach(app: Flask, socketio_extension: SocketIO, settings: Settings) -> None:
@@ -179,6 +184,17 @@ def attach(app: Flask, socketio_extension: SocketIO, settings: Settings) -> None
         socketio_extension.init_app(app, **server_options(settings))
     if socketio_extension.default_exception_handler is None:
         socketio_extension.on_error_default(answer_error)
+    start_manager(socketio_extension.server)
+
+
+def start_manager(server: Server) -> None:
+    """Start the client manager's tasks now; upstream would with the first client.
+
+    A process that listens only then is not ready before, and what it is told meanwhile is lost.
+    """
+    if not server.manager_initialized:
+        server.manager_initialized = True
+        server.manager.initialize()
 
 
 @contextmanager

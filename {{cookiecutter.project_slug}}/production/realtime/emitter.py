@@ -1,0 +1,64 @@
+"""Emit from processes that serve nobody: Celery tasks, cron jobs, scripts, other threads.
+
+It needs no Flask app, no patched sockets and no task of its own, so it is safe in threads and in
+processes that were forked after it was made::
+
+    emitter = Emitter("redis://localhost:6379/0", "live-board")
+    emitter.emit("update", {"channel": "news", "data": 1}, to="channel:news")
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import socketio
+
+from production.realtime.outage import describe
+from production.realtime.redis_connection import QUEUE_ERRORS, connect, name
+
+
+class EmitError(Exception):
+    """The event was not published, for the reason that the one sentence says."""
+
+
+class Emitter:
+    """Publishes events to the clients of a service.
+
+    :param url: the service's ``REDIS_URL``.
+    :param service_name: the service's ``SERVICE_NAME``.
+    :raises ValueError: one sentence about a URL that is none.
+    """
+
+    def __init__(self, url: str, service_name: str) -> None:
+        self._manager = _Publisher(url, name(service_name, "events", url=url))
+
+    def emit(self, event: str, data: Any = None, to: Any = None, namespace: str = "/") -> None:
+        """Publish an event; it waits two seconds for the queue at most, and is not tried again.
+
+        :param event: the event's name.
+        :param data: what can be written as JSON, bytes included; a tuple for several arguments.
+        :param to: a room, a session id, a list of them, or nothing for everyone.
+        :param namespace: the namespace of the clients.
+        :raises EmitError: if the queue did not take it.
+        :raises TypeError: if the data cannot be written as JSON.
+        """
+        self._manager.emit(event, data, namespace=namespace, room=to)
+
+
+class _Publisher(socketio.PubSubManager):  # type: ignore[misc]
+    """Writes the messages of :class:`~production.realtime.queue.QueueManager` and reads none."""
+
+    def __init__(self, url: str, channel: str) -> None:
+        super().__init__(channel=channel, write_only=True)
+        self._url = url
+        self._client: Any = None
+
+    def _publish(self, data: dict[str, Any]) -> None:
+        payload = json.dumps(data)
+        try:
+            # In a cluster, the client asks for the nodes when it is made.
+            self._client = self._client or connect(self._url)
+            self._client.publish(self.channel, payload)
+        except QUEUE_ERRORS as error:
+            raise EmitError(f"The message queue did not take it: {describe(error)}") from error
