@@ -187,8 +187,14 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url", mode="after")
     @classmethod
-    def _no_empty_url(cls, value: SecretStr | None) -> SecretStr | None:
-        return value if value and value.get_secret_value() else None
+    def _usable_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if not value or not value.get_secret_value():
+            return None
+        # Imported where a queue is used: redis-py takes as long to import as all the rest.
+        from production.realtime.redis_connection import check_url
+
+        check_url(value.get_secret_value())
+        return value
 
     @model_validator(mode="before")
     @classmethod
