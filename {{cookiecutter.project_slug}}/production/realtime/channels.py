@@ -3,9 +3,9 @@
 Who publishes is answered once the update is in the journal, which numbers it. Who watches receives the
 updates in the order of their numbers and, after an interruption, those that were missed, first.
 
-What is sent, and what is not: ``update`` events with the data, its number in the channel and the
-numbering's ``epoch``. A session that names the last update that it saw gets those which follow,
-before its acknowledgement; live ones come from then on, before the acknowledgement or after it.
+Updates are ``update`` events with the data, its number in the channel and the numbering's ``epoch``.
+To a session that names the last update that it saw, all that were confirmed since then are sent
+before its subscription is acknowledged; live ones follow, before the acknowledgement or after it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from production.realtime.history import Gap, History, Limits
-from production.realtime.journal import Journal
+from production.realtime.journal import Journal, Unavailable
 from production.realtime.local_journal import LocalJournal
 from production.realtime.stream_journal import StreamJournal
 from production.realtime.updates import Position, Update, encode
@@ -101,9 +101,8 @@ class Channels:
         :param seen: the last update that its client saw, or nothing to start from now.
         :raises Unavailable: if this process cannot know what was missed.
         """
-        if seen is not None and not self._covers(channel, seen):
-            # The client may have followed another process, which was ahead of this one.
-            self._journal.catch_up()
+        if seen is not None:
+            self._catch_up(channel, seen)
         key = (sid, channel)
         with self._lock:
             if seen is None or key in self._joining or self._watches(sid, channel):
@@ -177,6 +176,18 @@ class Channels:
                 if missed.complete or left or not self._is_connected(sid):
                     return Subscription(position, replayed, gap)
 
+    def _catch_up(self, channel: str, seen: Position) -> None:
+        """Hear of what others have published up to now, which a client may know of already.
+
+        :raises Unavailable: if that is impossible and the client knows more than this process.
+        """
+        try:
+            self._journal.catch_up()
+        except Unavailable:
+            with self._lock:
+                if not self._history.covers(channel, seen):
+                    raise
+
     def _await_room(self, sid: str) -> None:
         """Wait until a client has taken most of what it was sent: more would cost it its session."""
         if not self._is_connected(sid):
@@ -203,10 +214,6 @@ class Channels:
     def _is_connected(self, sid: str) -> bool:
         connected: bool = self._server.manager.is_connected(sid, NAMESPACE)
         return connected
-
-    def _covers(self, channel: str, seen: Position) -> bool:
-        with self._lock:
-            return self._history.covers(channel, seen)
 
     def _watches(self, sid: str, channel: str) -> bool:
         return ROOM_PREFIX + channel in self._server.rooms(sid, namespace=NAMESPACE)

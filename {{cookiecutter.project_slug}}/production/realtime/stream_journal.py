@@ -21,7 +21,7 @@ import structlog
 from production.realtime.errors import Rejected
 from production.realtime.history import Limits
 from production.realtime.journal import Follower, Unavailable
-from production.realtime.outbox import Message, Outbox
+from production.realtime.publishing import Message, Outbox
 from production.realtime.redis_connection import QUEUE_ERRORS, connect, name
 from production.realtime.stream_scripts import APPEND, KEYS, RENEW, STATE
 from production.realtime.updates import Encoded, Position, Update
@@ -72,9 +72,12 @@ class StreamJournal:
         self.followed = False
         self._cursor = START
         self._read = threading.Condition()
-        # Who catches up asks one after the other, over one connection.
+        # Who catches up asks one after the other, over one connection; an answer serves all who
+        # were waiting when it was asked for.
         self._asking = threading.Lock()
-        self._asked: Any = None
+        self._asked_at = 0.0
+        self._answer = START
+        self._client: Any = None
 
     def follow(self, follower: Follower) -> None:
         """Start the two tasks that read the stream and write to it."""
@@ -118,16 +121,16 @@ class StreamJournal:
                 raise Unavailable("This process has not caught up with the message queue yet.")
 
     def _last_entry(self, deadline: float) -> EntryId:
-        if not self._asking.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        called_at = time.monotonic()
+        if not self._asking.acquire(timeout=max(0.0, deadline - called_at)):
             raise Unavailable("The message queue does not answer.")
         try:
-            if self._asked is None:
-                self._asked = connect(
-                    self._url,
-                    socket_timeout=self._timeout / 2,
-                    socket_connect_timeout=self._timeout / 2,
-                )
-            return _kept_id(self._asked.lindex(self._kept, -1))
+            if self._asked_at < called_at:
+                asked_at = time.monotonic()
+                self._client = self._client or self._connect(self._timeout / 2)
+                self._answer = _kept_id(self._client.lindex(self._kept, -1))
+                self._asked_at = asked_at
+            return self._answer
         finally:
             self._asking.release()
 
@@ -144,7 +147,7 @@ class StreamJournal:
                     self._write(client, batch)
                     break
                 except QUEUE_ERRORS as error:
-                    self._outage.began("write", error)
+                    self._outage.begin("write", error)
                     client = _drop(client)
                     self._server.sleep(next(pauses))
                 except Exception:
@@ -164,7 +167,7 @@ class StreamJournal:
             arguments += [message.channel, message.id, secrets.token_hex(4), message.size]
             arguments += [len(message.encoded), *message.encoded]
         sequences = client.register_script(APPEND)(self._keys, arguments)
-        self._outage.ended("write")
+        self._outage.end("write")
         for message, sequence in zip(batch, sequences, strict=True):
             message.settle(sequence)
 
@@ -177,12 +180,12 @@ class StreamJournal:
             try:
                 client = self._connect(READ_TIMEOUT)
                 self._resume(client)
-                self._outage.ended("read")
+                self._outage.end("read")
                 pauses = _pauses()
                 while True:
                     self._read_on(client)
             except QUEUE_ERRORS as error:
-                self._outage.began("read", error)
+                self._outage.begin("read", error)
             except Exception:
                 # Whatever it was: a worker that has stopped to read serves silence.
                 log.exception("the channels' reader failed")
@@ -265,17 +268,17 @@ class _Outage:
     """Says once that the queue cannot be reached, and once that it can be again."""
 
     def __init__(self) -> None:
-        self._tasks: set[str] = set()
+        self._parts: set[str] = set()
 
-    def began(self, task: str, error: Exception) -> None:
-        if not self._tasks:
+    def begin(self, part: str, error: Exception) -> None:
+        if not self._parts:
             log.warning("channels cannot reach the queue", error=str(error) or type(error).__name__)
-        self._tasks.add(task)
+        self._parts.add(part)
 
-    def ended(self, task: str) -> None:
-        if self._tasks:
-            self._tasks.discard(task)
-            if not self._tasks:
+    def end(self, part: str) -> None:
+        if self._parts:
+            self._parts.discard(part)
+            if not self._parts:
                 log.info("channels reach the queue again")
 
 
