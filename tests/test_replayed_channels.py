@@ -304,9 +304,7 @@ def test_a_gap_is_said(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_without_a_queue(
-    service: Callable[..., ServedProject], mode: str, channel: str
-) -> None:
+def test_without_a_queue(service: Callable[..., ServedProject], mode: str, channel: str) -> None:
     served = service(mode, REPLAY_MESSAGES="100")
     publisher = Publisher([served.url], channel, 90)
     chance = random.Random(11)
