@@ -131,7 +131,7 @@ class Watcher(threading.Thread):
             self._receive(client)
 
     def _receive(self, client: RawWebSocket | Poller) -> None:
-        last = self.updates[-1] if self.updates else {"sequence": 0, "epoch": ""}
+        last: dict[str, Any] = self.updates[-1] if self.updates else {"sequence": 0, "epoch": ""}
         answer = subscribe(client, self._channel, last["sequence"], last["epoch"])
         updates = taken(client)
         self.updates += updates

@@ -262,6 +262,15 @@ def test_bytes_come_back_as_bytes(pair: Pair, channel: str) -> None:
         assert other.receive_packet() == b"\x00\xff"
 
 
+def test_what_others_write_into_the_stream_is_passed_over(pair: Pair, channel: str) -> None:
+    with contextlib.closing(connect(pair.urls[0], "websocket")) as client:
+        assert subscribe(client, channel, 0)["ok"]
+        for number in (1, 2, 3):
+            pair.queue.client.xadd("production:{pair}:channels:stream", {"x": "y"})
+            assert post(pair.urls[1], channel, number).status == 202
+            assert client.wait_for_event("update").args[0]["data"] == number
+
+
 def test_a_queue_that_was_emptied_starts_another_epoch(pair: Pair, channel: str) -> None:
     with contextlib.closing(connect(pair.urls[0], "websocket")) as client:
         for number in (1, 2, 3):
@@ -301,6 +310,37 @@ def test_a_gap_is_said(
             }
             assert [update["data"] for update in taken(client)] == [16, 17, 18, 19, 20]
         assert queue.client.xlen("production:{live-board}:channels:stream") == 5
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_process_that_could_not_keep_up_says_so(
+    service: Callable[..., ServedProject], tmp_path: Path, mode: str, channel: str
+) -> None:
+    """What was trimmed before a process had read it is said to those who watch there."""
+    with running(tmp_path) as queue:
+        slow, other = (
+            service(mode, REDIS_URL=queue.url, REPLAY_MESSAGES="5", PUBLISH_TIMEOUT="5")
+            for _ in range(2)
+        )
+        with contextlib.closing(connect(slow.url, "websocket")) as client:
+            post(other.url, channel, 1)
+            assert subscribe(client, channel, 0)["replayed"] == {channel: 1}
+            client.events.clear()
+            worker(slow).suspend()
+            try:
+                for number in range(2, 9):
+                    assert post(other.url, channel, number).status == 202
+                for number in range(1, 9):
+                    assert post(other.url, f"{channel}.other", number).status == 202
+            finally:
+                worker(slow).resume()
+            gap = client.wait_for_event("gap").args[0]
+            # A read that was under way brought the first ones.
+            got = [update["sequence"] for update in taken(client)]
+            assert got == list(range(2, gap["from"]))
+            assert (gap["channel"], gap["to"], gap["sequence"]) == (channel, 8, 8)
+            post(other.url, channel, 9)
+            assert client.wait_for_event("update").args[0]["sequence"] == 9
 
 
 @pytest.mark.parametrize("mode", MODES)

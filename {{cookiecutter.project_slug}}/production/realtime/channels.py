@@ -5,7 +5,8 @@ updates in the order of their numbers and, after an interruption, those that wer
 
 Updates are ``update`` events with the data, its number in the channel and the numbering's ``epoch``.
 To a session that names the last update that it saw, all that were confirmed since then are sent
-before its subscription is acknowledged; live ones follow, before the acknowledgement or after it.
+before its subscription is acknowledged; live ones follow, before the acknowledgement or after it. What this process itself missed and cannot have any
+more shows in the next number, or is said in a ``gap`` event.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from production.realtime.updates import Position, Update, encode
 from production.settings import Settings
 
 EVENT = "update"
+GAP_EVENT = "gap"
 ROOM_PREFIX = "channel:"
 NAMESPACE = "/"
 
@@ -144,9 +146,19 @@ class Channels:
         return True
 
     def note(self, channel: str, position: Position) -> None:
-        """Remember where a channel is."""
+        """Remember where a channel is, and tell those who watch what they will never be sent."""
         with self._lock:
-            self._history.note(channel, position)
+            before = self._history.position(channel)
+            if self._history.note(channel, position) and self._journal.followed:
+                same = before.epoch in ("", position.epoch)
+                gap = {
+                    "channel": channel,
+                    "from": before.sequence + 1,
+                    "to": position.sequence if same else None,
+                    "sequence": position.sequence,
+                    "epoch": position.epoch,
+                }
+                self._emit(GAP_EVENT, gap, ROOM_PREFIX + channel)
 
     def position(self, channel: str) -> Position:
         """Return where a channel is, as far as this process knows."""
@@ -204,7 +216,10 @@ class Channels:
             self._server.sleep(PATIENCE)
 
     def _send(self, update: Update, room: str) -> None:
-        self._server.emit(EVENT, update.payload(), to=room, namespace=NAMESPACE, ignore_queue=True)
+        self._emit(EVENT, update.payload(), room)
+
+    def _emit(self, event: str, data: dict[str, Any], room: str) -> None:
+        self._server.emit(event, data, to=room, namespace=NAMESPACE, ignore_queue=True)
 
     def _join(self, sid: str, channel: str) -> None:
         # Which means that the session has ended meanwhile.

@@ -106,13 +106,20 @@ class History:
         self._trim()
         return True
 
-    def note(self, channel: str, position: Position) -> None:
-        """Remember where a channel is whose updates are no longer kept anywhere."""
+    def note(self, channel: str, position: Position) -> bool:
+        """Remember where a channel is whose updates are no longer kept anywhere.
+
+        :return: whether it was somewhere else.
+        """
         known = self._channels.setdefault(channel, _Channel(Position()))
-        if known.position.epoch != position.epoch or known.position.sequence < position.sequence:
+        moved = (
+            known.position.epoch != position.epoch or known.position.sequence < position.sequence
+        )
+        if moved:
             known.position = position
             known.updates.clear()
         self._forget_channels()
+        return moved
 
     def covers(self, channel: str, seen: Position) -> bool:
         """Tell whether a position lies on the way that this process saw the channel take."""

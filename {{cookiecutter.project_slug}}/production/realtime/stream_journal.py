@@ -71,6 +71,7 @@ class StreamJournal:
         # Whether the reader has read what was there when it began, and what it has read up to.
         self.followed = False
         self._cursor = START
+        self._total = 0
         self._read = threading.Condition()
         # Who catches up asks one after the other, over one connection; an answer serves all who
         # were waiting when it was asked for.
@@ -128,7 +129,7 @@ class StreamJournal:
             if self._asked_at < called_at:
                 asked_at = time.monotonic()
                 self._client = self._client or self._connect(self._timeout / 2)
-                self._answer = _kept_id(self._client.lindex(self._kept, -1))
+                self._answer = _kept_entry(self._client.lindex(self._kept, -1))[0]
                 self._asked_at = asked_at
             return self._answer
         finally:
@@ -193,47 +194,47 @@ class StreamJournal:
             self._server.sleep(next(pauses))
 
     def _resume(self, client: Any) -> None:
-        """Find out what has become of the stream since it was read last."""
+        """Read what there is, and find out what has become of the stream since it was read last."""
         numbers, kept = client.register_script(STATE)(self._keys)
-        last = _kept_id(kept)
+        last, total = _kept_entry(kept)
         positions = {
             channel.decode(): _position(number)
             for channel, number in zip(numbers[::2], numbers[1::2], strict=True)
         }
-        if not self.followed:
-            self._read_again(client, last, positions, self._follower.keep)
-            for channel, position in positions.items():
-                self._follower.note(channel, position)
-        elif last < self._cursor:
+        if last < self._cursor:
             log.error("the stream of the channels has lost its end")
-            self._read_again(client, last, positions, self._follower.deliver)
+            self._cursor = START
+        take = self._follower.deliver if self.followed else self._follower.keep
+        self._read_up_to(last, client, positions, take)
         for channel, position in positions.items():
             known = self._follower.position(channel)
             if known.epoch == position.epoch and known.sequence > position.sequence:
                 self._renew(client, channel, position.epoch)
+            else:
+                self._follower.note(channel, position)
         with self._read:
             self.followed = True
+            self._cursor, self._total = last, total
             self._read.notify_all()
 
-    def _read_again(
+    def _read_up_to(
         self,
-        client: Any,
         last: EntryId,
+        client: Any,
         positions: dict[str, Position],
         take: Callable[[Update], Any],
     ) -> None:
-        """Read the stream from its beginning to an entry, without numberings that have ended."""
-        cursor = START
+        """Read on up to an entry, leaving out numberings that have ended."""
+        cursor = self._cursor
         while cursor < last:
             page = client.xrange(self._stream, f"({_text(cursor)}", _text(last), count=PAGE)
-            for entry_id, update in _updates(page):
+            for entry_id, _, update in _updates(page):
                 if update and update.epoch == positions.get(update.channel, Position()).epoch:
                     take(update)
                 cursor = entry_id
             if len(page) < PAGE:
-                break
+                return
             self._server.sleep(0)
-        self._advance(last)
 
     def _read_on(self, client: Any) -> None:
         """Wait for the next entries and pass them on."""
@@ -241,18 +242,25 @@ class StreamJournal:
             {self._stream: _text(self._cursor)}, count=PAGE, block=_block_time(client)
         )
         for _, page in answer:
-            for entry_id, update in _updates(page):
-                if update and not self._follower.deliver(update):
+            for entry_id, total, update in _updates(page):
+                if update is None:
+                    self._advance(entry_id, self._total)
+                    continue
+                if total != self._total + 1:
+                    log.warning("updates were trimmed before this process had read them")
+                    self._resume(client)
+                    return
+                if not self._follower.deliver(update):
                     # A number that is known under another entry: the queue came back without the
                     # last ones, and they were given again.
                     log.error("an update came twice", channel=update.channel)
                     self._renew(client, update.channel, update.epoch)
-                self._advance(entry_id)
+                self._advance(entry_id, total)
             self._server.sleep(0)
 
-    def _advance(self, cursor: EntryId) -> None:
+    def _advance(self, cursor: EntryId, total: int) -> None:
         with self._read:
-            self._cursor = cursor
+            self._cursor, self._total = cursor, total
             self._read.notify_all()
 
     def _renew(self, client: Any, channel: str, epoch: str) -> None:
@@ -303,20 +311,20 @@ def _drop(client: Any) -> Any:
     return None
 
 
-def _updates(page: Any) -> Iterator[tuple[EntryId, Update | None]]:
-    """Yield the entries of an answer; nothing in place of one that somebody else has written."""
+def _updates(page: Any) -> Iterator[tuple[EntryId, int, Update | None]]:
+    """Yield the entries of an answer with their totals, and nothing for what is no update."""
     for raw_id, fields in page:
         entry_id = _entry_id(raw_id)
         try:
-            yield entry_id, _update(entry_id, fields)
+            yield entry_id, int(fields[b"t"]), _update(entry_id, fields)
         except (KeyError, ValueError):
             log.error("an entry of the stream is no update", entry=_text(entry_id))
-            yield entry_id, None
+            yield entry_id, 0, None
 
 
 def _update(entry_id: EntryId, fields: dict[bytes, bytes]) -> Update:
     text = fields[b"0"].decode()
-    attachments = (fields[str(number).encode()] for number in range(1, len(fields) - 3))
+    attachments = (fields[str(number).encode()] for number in range(1, len(fields) - 4))
     return Update(
         channel=fields[b"c"].decode(),
         sequence=int(fields[b"n"]),
@@ -331,8 +339,12 @@ def _position(number: bytes) -> Position:
     return Position(int(sequence), epoch)
 
 
-def _kept_id(item: bytes | None) -> EntryId:
-    return _entry_id(item.partition(b" ")[0]) if item else START
+def _kept_entry(item: bytes | None) -> tuple[EntryId, int]:
+    """Return the id and the total of an item of the list ``kept``."""
+    if item is None:
+        return START, 0
+    entry_id, total, _ = item.split(b" ", 2)
+    return _entry_id(entry_id), int(total)
 
 
 def _entry_id(text: bytes) -> EntryId:

@@ -2,11 +2,12 @@
 
 The keys, all in one slot of a cluster:
 
-stream    the updates: fields ``c`` channel, ``n`` sequence, ``e`` epoch, ``0`` data, ``1``… attachments
+stream    the updates: fields ``c`` channel, ``n`` sequence, ``e`` epoch, ``t`` how many there were
+          of all channels, ``0`` data, ``1``… attachments
 numbers   hash: channel to its last ``sequence epoch``
 recent    sorted set: channel to the milliseconds of its last update
-kept      list, parallel to the stream: ``entry-id bytes-before bytes-after message``, where the bytes
-          count from the beginning of time
+kept      list, parallel to the stream: ``entry-id total bytes-before bytes-after message``, where total
+          and bytes count from the beginning of time; never empty once there was an update
 ids       hash: message to its sequence, as long as the message is kept
 """
 
@@ -23,10 +24,11 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function kept_at(index)
   local item = redis.call('LINDEX', kept, index)
   if not item then return nil end
-  local id, before, after, message = string.match(item, '^(%S+) (%S+) (%S+) (.*)$')
+  local id, total, before, after, message =
+    string.match(item, '^(%S+) (%S+) (%S+) (%S+) (.*)$')
   return {
     id = id, time = tonumber(string.match(id, '^%d+')), message = message,
-    before = tonumber(before), after = tonumber(after),
+    total = tonumber(total), before = tonumber(before), after = tonumber(after),
   }
 end
 
@@ -68,7 +70,10 @@ local function append(channel, message, epoch, size, data)
   if repeated then return tonumber(repeated) end
   local sequence, since = next_number(channel, epoch)
   if not sequence then return 0 end
-  local fields = {'c', channel, 'n', sequence, 'e', since}
+  local newest = kept_at(-1)
+  local total = newest and newest.total + 1 or 1
+  local before = newest and newest.after or 0
+  local fields = {'c', channel, 'n', sequence, 'e', since, 't', total}
   for index, part in ipairs(data) do
     fields[#fields + 1] = index - 1
     fields[#fields + 1] = part
@@ -77,10 +82,8 @@ local function append(channel, message, epoch, size, data)
   redis.call('HSET', numbers, channel, sequence .. ' ' .. since)
   redis.call('ZADD', recent, now, channel)
   redis.call('HSET', ids, message, sequence)
-  local newest = kept_at(-1)
-  local before = newest and newest.after or 0
   redis.call('RPUSH', kept,
-    string.format('%s %.0f %.0f %s', id, before, before + size, message))
+    string.format('%s %.0f %.0f %.0f %s', id, total, before, before + size, message))
   trim()
   return sequence
 end

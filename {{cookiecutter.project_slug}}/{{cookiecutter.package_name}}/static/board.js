@@ -140,6 +140,10 @@ function openConnection(io, defaultChannels, on) {
   });
 
   socket.on("update", receive);
+  socket.on("gap", ({ channel, from, to, sequence, epoch }) => {
+    seen.set(channel, { sequence, epoch });
+    on.gap({ channel, from, to });
+  });
   socket.on("disconnect", (reason) => interrupted(`The connection ended: ${reason}.`));
   socket.on("connect_error", (error) => {
     interrupted(`The service ${socket.active ? "cannot be reached" : "refused the connection"}: ${error.message}.`);
