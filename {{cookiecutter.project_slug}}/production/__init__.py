@@ -32,6 +32,7 @@ def init_app(app: Flask, socketio: SocketIO, settings: Settings | None = None) -
     from production.http import errors, health, proxy, requests
     from production.observe.lag import LoopLag
     from production.realtime import server
+    from production.realtime.channels import open_channels
     from production.settings import current_settings
     from production.state import ServiceState
 
@@ -44,7 +45,8 @@ def init_app(app: Flask, socketio: SocketIO, settings: Settings | None = None) -
         MAX_CONTENT_LENGTH=settings.max_request_bytes,
     )
     server.attach(app, socketio, settings)
-    state = ServiceState(settings, socketio, LoopLag(socketio.server))
+    channels = open_channels(socketio.server, settings)
+    state = ServiceState(settings, socketio, LoopLag(socketio.server), channels)
     app.extensions["production"] = state
 
     errors.init_app(app)

@@ -138,6 +138,12 @@ class Settings(BaseSettings):
     queue_backlog: int = Field(default=10_000, ge=1)
     queue_backlog_seconds: float = Field(default=30.0, gt=0)
 
+    # The channels
+    replay_messages: int = Field(default=10_000, ge=1)
+    replay_bytes: int = Field(default=32_000_000, ge=1)
+    replay_seconds: float = Field(default=600.0, gt=0)
+    publish_timeout: float = Field(default=2.0, gt=0)
+
     # What is observed
     log_level: str = "INFO"
     log_format: LogFormat = LogFormat.AUTO
@@ -172,7 +178,9 @@ class Settings(BaseSettings):
             raise ValueError("names no transport: write polling, websocket or both")
         return value
 
-    @field_validator("max_message_bytes", "max_queued_bytes", "max_request_bytes", mode="before")
+    @field_validator(
+        "max_message_bytes", "max_queued_bytes", "max_request_bytes", "replay_bytes", mode="before"
+    )
     @classmethod
     def _whole_bytes(cls, value: Any) -> Any:
         """Refuse ``1e6``: Engine.IO announces the limit to clients, who need an integer."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from flask_socketio import SocketIO
 
     from production.observe.lag import LoopLag
+    from production.realtime.channels import Channels
     from production.settings import Settings
 
 
@@ -18,12 +19,16 @@ class ServiceState:
     :param settings: the settings it runs with.
     :param socketio: the app's Flask-SocketIO object.
     :param loop_lag: how late the process is.
+    :param channels: what this process publishes and replays.
     """
 
-    def __init__(self, settings: Settings, socketio: SocketIO, loop_lag: LoopLag) -> None:
+    def __init__(
+        self, settings: Settings, socketio: SocketIO, loop_lag: LoopLag, channels: Channels
+    ) -> None:
         self.settings = settings
         self.socketio = socketio
         self.loop_lag = loop_lag
+        self.channels = channels
         self.started_at = time.monotonic()
 
     @property

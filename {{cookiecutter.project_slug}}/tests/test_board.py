@@ -66,6 +66,38 @@ def test_updates_of_a_channel_are_numbered_in_order(client: SocketIOTestClient) 
     ]
 
 
+def test_a_client_that_comes_back_gets_what_it_missed(app: Flask) -> None:
+    client, other = socketio.test_client(app), socketio.test_client(app)
+    ask(client, "subscribe", {"channels": ["missed"]})
+    ask(other, "publish", {"channel": "missed", "data": "seen"})
+    (seen,) = updates(client)
+    client.disconnect()
+    ask(other, "publish", {"channel": "missed", "data": "unseen"})
+
+    client.connect()
+    answer = ask(
+        client,
+        "subscribe",
+        {
+            "channels": ["missed"],
+            "after": {"missed": seen["sequence"]},
+            "epochs": {"missed": seen["epoch"]},
+        },
+    )
+
+    assert answer["replayed"] == {"missed": 1}
+    assert not answer["gaps"]
+    assert [update["data"] for update in updates(client)] == ["unseen"]
+
+
+def test_a_message_that_is_sent_again_is_published_once(client: SocketIOTestClient) -> None:
+    ask(client, "subscribe", {"channels": ["again"]})
+    message = {"channel": "again", "data": "once", "id": "6f1b2c"}
+    assert ask(client, "publish", message)["sequence"] == 1
+    assert ask(client, "publish", message)["sequence"] == 1
+    assert len(updates(client)) == 1
+
+
 def test_a_subscription_ends_with_its_session(app: Flask) -> None:
     client = socketio.test_client(app)
     ask(client, "subscribe", {"channels": ["left"]})

@@ -8,6 +8,9 @@ from flask.testing import FlaskClient
 from flask_socketio import SocketIOTestClient
 from werkzeug.exceptions import ServiceUnavailable
 
+from production.realtime.channels import Channels
+from production.realtime.journal import Unavailable
+
 
 def test_the_page_shows_the_board(http: FlaskClient) -> None:
     answer = http.get("/")
@@ -22,6 +25,28 @@ def test_a_post_becomes_an_update(http: FlaskClient, client: SocketIOTestClient)
     assert answer.status_code == 202
     (update,) = client.get_received()
     assert update["args"][0]["data"] == {"price": 2}
+
+
+def test_a_post_that_is_repeated_is_published_once(http: FlaskClient) -> None:
+    sequences = [
+        http.post(
+            "/api/channels/repeated", json=1, headers={"Idempotency-Key": "6f1b2c"}
+        ).get_json()["sequence"]
+        for _ in range(2)
+    ]
+    assert sequences == [1, 1]
+
+
+def test_a_publisher_is_told_when_to_try_again(
+    http: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: object) -> int:
+        raise Unavailable("The queue is away.")
+
+    monkeypatch.setattr(Channels, "publish", unavailable)
+    answer = http.post("/api/channels/outage", json=1)
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "1"
 
 
 def test_a_channel_that_is_none_is_explained(http: FlaskClient) -> None:

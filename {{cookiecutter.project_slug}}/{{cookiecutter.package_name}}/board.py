@@ -1,76 +1,102 @@
 """The board: channels, who watches them, and what is published on them.
 
-A channel is a Socket.IO room, so a subscription ends with its session whatever ended that.
+What is published is numbered and kept for a while, see production/realtime/channels.py. A
+subscription ends with its session, whatever ended that.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from flask_socketio import join_room, leave_room, rooms
+from flask import current_app, request
 
+from production.realtime.channels import Channels
 from production.realtime.errors import Rejected
-
-from .extensions import socketio
-
-ROOM_PREFIX = "channel:"
-MAX_CHANNELS = 10_000
-"""Channels that the board remembers the last number of."""
+from production.realtime.updates import Position
 
 MAX_SUBSCRIPTIONS = 100
 """Channels that one session may watch."""
 
-_sequences: Counter[str] = Counter()
-_publishing = threading.Lock()
 
-
-def subscribe(channels: Iterable[str]) -> list[str]:
+def subscribe(channels: Collection[str]) -> list[str]:
     """Let the current session watch channels; return all that it now watches.
 
     :raises Rejected: if they are too many together.
     """
-    channels = set(channels)
-    if len(channels.union(subscriptions())) > MAX_SUBSCRIPTIONS:
-        raise Rejected("too_many", f"A session may watch {MAX_SUBSCRIPTIONS} channels.")
+    _check_count(channels)
     for channel in channels:
-        join_room(ROOM_PREFIX + channel)
+        _channels().watch(_session(), channel)
     return subscriptions()
+
+
+def resume(channels: Collection[str], seen: Mapping[str, Position]) -> dict[str, Any]:
+    """Let the current session watch channels and send it what it missed of them.
+
+    :param channels: the channels.
+    :param seen: the last update that the client saw of each; the others start from now.
+    :return: for the acknowledgement: where the channels are, and what was replayed or is gone.
+    :raises Rejected: if they are too many together, or this process cannot know what was missed.
+    """
+    _check_count(channels)
+    started = {
+        channel: _channels().resume(_session(), channel, seen.get(channel))
+        for channel in dict.fromkeys(channels)
+    }
+    known = {name: one.position for name, one in started.items() if one.position}
+    return {
+        "channels": subscriptions(),
+        "sequences": {name: position.sequence for name, position in known.items()},
+        "epochs": {name: position.epoch for name, position in known.items()},
+        "replayed": {name: started[name].replayed for name in started if name in seen},
+        "gaps": {
+            name: {"from": one.gap.first, "to": one.gap.last}
+            for name, one in started.items()
+            if one.gap
+        },
+    }
 
 
 def unsubscribe(channels: Iterable[str]) -> list[str]:
     """Let the current session no longer watch channels; return those that it still watches."""
     for channel in channels:
-        leave_room(ROOM_PREFIX + channel)
+        _channels().leave(_session(), channel)
     return subscriptions()
 
 
 def subscriptions() -> list[str]:
     """Return the channels that the current session watches, in order."""
-    return sorted(
-        room.removeprefix(ROOM_PREFIX) for room in rooms() if room.startswith(ROOM_PREFIX)
-    )
+    return _channels().watched(_session())
 
 
-def publish(channel: str, data: Any) -> int:
+def publish(channel: str, data: Any, message_id: str | None = None) -> int:
     """Show something to everyone who watches a channel; return its number in the channel.
 
-    :raises Rejected: if the board has no room for another channel.
+    :param channel: the channel's name.
+    :param data: JSON, bytes, or both.
+    :param message_id: unique to the message, so that it may be sent again without being published
+        twice.
+    :raises Rejected: if there is no room for another channel, or the queue cannot be reached.
     """
-    # Held until the update is queued, so that updates leave in the order of their numbers.
-    with _publishing:
-        if channel not in _sequences and len(_sequences) >= MAX_CHANNELS:
-            raise Rejected("full", f"The board has room for {MAX_CHANNELS} channels.")
-        _sequences[channel] += 1
-        sequence = _sequences[channel]
-        update = {"channel": channel, "data": data, "sequence": sequence, "sent_at": now()}
-        socketio.emit("update", update, to=ROOM_PREFIX + channel)
-    return sequence
+    return _channels().publish(channel, data, message_id)
 
 
 def now() -> str:
     """Return the time as an ISO 8601 string, in UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _check_count(channels: Iterable[str]) -> None:
+    if len({*channels, *subscriptions()}) > MAX_SUBSCRIPTIONS:
+        raise Rejected("too_many", f"A session may watch {MAX_SUBSCRIPTIONS} channels.")
+
+
+def _channels() -> Channels:
+    channels: Channels = current_app.extensions["production"].channels
+    return channels
+
+
+def _session() -> str:
+    sid: str = request.sid  # type: ignore[attr-defined]
+    return sid

@@ -11,7 +11,7 @@ from flask_socketio import SocketIO, emit
 from production.realtime.validation import accepts
 
 from . import board
-from .payloads import ChannelList, Heartbeat, Publication
+from .payloads import ChannelList, Heartbeat, Publication, Subscription
 
 
 def register(socketio: SocketIO) -> None:
@@ -43,9 +43,11 @@ def disconnect(reason: str | None = None) -> None:
     """Clean up after a client; its subscriptions have ended by themselves."""
 
 
-@accepts(ChannelList)
-def subscribe(payload: ChannelList) -> dict[str, Any]:
-    """Watch channels."""
+@accepts(Subscription)
+def subscribe(payload: Subscription) -> dict[str, Any]:
+    """Watch channels, from now on or from the last update that the client saw."""
+    if payload.after is not None:
+        return {"ok": True, **board.resume(payload.channels, payload.seen())}
     return {"ok": True, "channels": board.subscribe(payload.channels)}
 
 
@@ -58,7 +60,7 @@ def unsubscribe(payload: ChannelList) -> dict[str, Any]:
 @accepts(Publication)
 def publish(payload: Publication) -> dict[str, Any]:
     """Publish on a channel."""
-    sequence = board.publish(payload.channel, payload.data)
+    sequence = board.publish(payload.channel, payload.data, payload.id)
     return {"ok": True, "channel": payload.channel, "sequence": sequence}
 
 

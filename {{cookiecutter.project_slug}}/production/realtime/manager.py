@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,12 @@ class ConnectedOnly:
 
     pending_connect: dict[str, list[str]]
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # Upstream looks at a room and then uses it. Where threads serve, the last member of a room
+        # may leave in between: whoever joins is then in a room that nobody finds.
+        self._rooms_lock = threading.RLock()
+
     def get_participants(self, namespace: str, room: Any) -> Iterator[tuple[str, str]]:
         """Yield the session ids, Socket.IO's and Engine.IO's, of those in a room.
 
@@ -26,7 +33,9 @@ class ConnectedOnly:
         :param room: a room, a list of rooms, or nothing for everyone.
         """
         pending = self.pending_connect.get(namespace, ())
-        for sid, eio_sid in super().get_participants(namespace, room):  # type: ignore[misc]
+        with self._rooms_lock:
+            members = list(super().get_participants(namespace, room))  # type: ignore[misc]
+        for sid, eio_sid in members:
             if sid not in pending or room == sid:
                 yield sid, eio_sid
 
@@ -39,8 +48,35 @@ class ConnectedOnly:
         pending = self.pending_connect.get(namespace)
         if not pending:
             return False
-        participants = super().get_participants(namespace, room)  # type: ignore[misc]
-        return any(sid in pending for sid, _ in participants)
+        with self._rooms_lock:
+            members = list(super().get_participants(namespace, room))  # type: ignore[misc]
+        return any(sid in pending for sid, _ in members)
+
+    def get_rooms(self, sid: str, namespace: str) -> list[str]:
+        """Return the rooms that a client is in."""
+        with self._rooms_lock:
+            rooms: list[str] = super().get_rooms(sid, namespace)  # type: ignore[misc]
+        return rooms
+
+    def basic_enter_room(
+        self, sid: str, namespace: str, room: str | None, eio_sid: str | None = None
+    ) -> None:
+        """Put a client into a room.
+
+        :raises KeyError: if it is not connected.
+        """
+        with self._rooms_lock:
+            super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)  # type: ignore[misc]
+
+    def basic_leave_room(self, sid: str, namespace: str, room: str | None) -> None:
+        """Take a client out of a room."""
+        with self._rooms_lock:
+            super().basic_leave_room(sid, namespace, room)  # type: ignore[misc]
+
+    def basic_disconnect(self, sid: str, namespace: str, **options: Any) -> None:
+        """Take a client out of all rooms."""
+        with self._rooms_lock:
+            super().basic_disconnect(sid, namespace, **options)  # type: ignore[misc]
 
 
 class LocalManager(ConnectedOnly, socketio.Manager):  # type: ignore[misc]

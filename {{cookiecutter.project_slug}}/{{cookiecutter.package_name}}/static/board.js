@@ -5,6 +5,7 @@
 // --- The connection ---------------------------------------------------------
 
 const ANSWER_TIMEOUT = 10_000;
+const RESUBSCRIBE_DELAY = 1000;
 
 /** A request that the service refused, or that got no answer. */
 class RequestError extends Error {
@@ -21,13 +22,19 @@ class RequestError extends Error {
  *
  * `on` holds the callbacks: `state({ name, message, retrying })` with the name
  * `connected`, `reconnecting` or `offline`, `transport(name)`, `hello(connectionAck)`,
- * `roundTrip(milliseconds or null)`, `channels(names)`, `update(update)` and
- * `error(requestError)`.
+ * `roundTrip(milliseconds or null)`, `channels(names)`, `update(update)`,
+ * `gap({ channel, from, to })` and `error(requestError or null)`.
+ *
+ * Each update arrives once and in order, whatever happened to the connection. What was missed and is
+ * no longer kept is a gap; its `to` is null if the channel's numbers have started again.
  */
 function openConnection(io, defaultChannels, on) {
   const socket = io();
   const wanted = new Set(defaultChannels);
+  // The last update of each channel that was seen: its `sequence` and `epoch`.
+  const seen = new Map();
   let heartbeat;
+  let resubscription;
 
   async function request(event, payload, timeout = ANSWER_TIMEOUT) {
     if (!socket.connected) {
@@ -46,14 +53,54 @@ function openConnection(io, defaultChannels, on) {
   }
 
   async function subscribe(names) {
-    const { channels } = await request("subscribe", { channels: names });
+    const before = new Map(seen);
+    const known = names.filter((name) => before.has(name));
+    const pick = (key) => Object.fromEntries(known.map((name) => [name, before.get(name)[key]]));
+    const answer = await request("subscribe", { channels: names, after: pick("sequence"), epochs: pick("epoch") });
     names.forEach((name) => wanted.add(name));
-    on.channels(channels);
+    on.channels(answer.channels);
+    // Updates that came before the answer know better, and have shown what was missing before them.
+    names.filter((name) => seen.get(name) === before.get(name)).forEach((name) => {
+      if (answer.gaps[name]) {
+        on.gap({ channel: name, ...answer.gaps[name] });
+      }
+      if (name in answer.sequences) {
+        seen.set(name, { sequence: answer.sequences[name], epoch: answer.epochs[name] });
+      }
+    });
+  }
+
+  /** Ask for what was missed until the service knows. */
+  async function resubscribe() {
+    try {
+      await subscribe([...wanted]);
+      on.error(null);
+    } catch (error) {
+      on.error(error);
+      if (error.code === "unavailable") {
+        resubscription = setTimeout(resubscribe, RESUBSCRIBE_DELAY * (0.5 + Math.random()));
+      }
+    }
+  }
+
+  function receive(update) {
+    const { channel, sequence, epoch } = update;
+    const last = seen.get(channel);
+    if (last?.epoch === epoch && sequence <= last.sequence) {
+      return;
+    }
+    seen.set(channel, { sequence, epoch });
+    if (last?.epoch && last.epoch !== epoch) {
+      on.gap({ channel, from: last.sequence + 1, to: null });
+    } else if (last && sequence > last.sequence + 1) {
+      on.gap({ channel, from: last.sequence + 1, to: sequence - 1 });
+    }
+    on.update(update);
   }
 
   async function unsubscribe(names) {
     const { channels } = await request("unsubscribe", { channels: names });
-    names.forEach((name) => wanted.delete(name));
+    names.forEach((name) => wanted.delete(name) && seen.delete(name));
     on.channels(channels);
   }
 
@@ -69,6 +116,7 @@ function openConnection(io, defaultChannels, on) {
 
   function interrupted(message) {
     clearInterval(heartbeat);
+    clearTimeout(resubscription);
     const name = socket.active && navigator.onLine ? "reconnecting" : "offline";
     on.state({ name, message, retrying: socket.active });
   }
@@ -79,7 +127,7 @@ function openConnection(io, defaultChannels, on) {
     on.transport(engine.transport.name);
     engine.on("upgrade", (transport) => on.transport(transport.name));
     if (wanted.size > 0) {
-      subscribe([...wanted]).catch(on.error);
+      resubscribe();
     }
   });
 
@@ -91,7 +139,11 @@ function openConnection(io, defaultChannels, on) {
     measure();
   });
 
-  socket.on("update", on.update);
+  socket.on("update", receive);
+  socket.on("gap", ({ channel, from, to, sequence, epoch }) => {
+    seen.set(channel, { sequence, epoch });
+    on.gap({ channel, from, to });
+  });
   socket.on("disconnect", (reason) => interrupted(`The connection ended: ${reason}.`));
   socket.on("connect_error", (error) => {
     interrupted(`The service ${socket.active ? "cannot be reached" : "refused the connection"}: ${error.message}.`);
@@ -100,7 +152,7 @@ function openConnection(io, defaultChannels, on) {
   return {
     subscribe: (name) => subscribe([name]),
     unsubscribe: (name) => unsubscribe([name]),
-    publish: (channel, data) => request("publish", { channel, data }),
+    publish: (channel, data, id) => request("publish", { channel, data, id }),
     reconnect: () => socket.connect(),
   };
 }
@@ -205,7 +257,22 @@ function createBoard({ maxUpdates, onUnsubscribe }) {
     announce(`${channel}: ${text.slice(0, MAX_SPOKEN)}`);
   }
 
-  return { setChannels, addUpdate, has: (name) => cards.has(name) };
+  function addGap({ channel, from, to }) {
+    const entry = cards.get(channel);
+    if (!entry) {
+      return;
+    }
+    const which = from === to ? `Update ${from} was` : `Updates ${from} to ${to} were`;
+    const item = document.createElement("li");
+    item.className = "gap";
+    item.textContent = to === null
+      ? `Updates after number ${from - 1} may be missing: the channel’s numbers started again.`
+      : `${which} missed and cannot be had any more.`;
+    entry.list.prepend(item);
+    announce(`${channel}: ${item.textContent}`);
+  }
+
+  return { setChannels, addUpdate, addGap, has: (name) => cards.has(name) };
 }
 
 const STATES = { connected: "Connected", reconnecting: "Reconnecting", offline: "Offline" };
@@ -248,6 +315,11 @@ function onSubmit(form, send) {
       showProblem(form, error);
     }
   });
+}
+
+/** Text that nobody else will draw; `crypto.randomUUID` is there on https pages only. */
+function createId() {
+  return [...crypto.getRandomValues(new Uint32Array(4))].map((number) => number.toString(36)).join("-");
 }
 
 /** Empty a field once its value was accepted, unless its user has typed on meanwhile. */
@@ -294,6 +366,7 @@ function start() {
     roundTrip: showRoundTrip,
     channels: board.setChannels,
     update: board.addUpdate,
+    gap: board.addGap,
     error: (error) => showProblem(subscribeForm, error),
   });
 
@@ -303,11 +376,18 @@ function start() {
     clear(channel, typed);
   });
 
+  // A message that was not confirmed keeps its id: sent again, it is not published twice.
+  let attempt = {};
   onSubmit(publishForm, async ({ channel, message }) => {
     const receipt = publishForm.querySelector(".receipt");
     receipt.textContent = "";
     const typed = message.value;
-    const answer = await connection.publish(channel.value.trim(), typed);
+    const name = channel.value.trim();
+    if (attempt.name !== name || attempt.typed !== typed) {
+      attempt = { name, typed, id: createId() };
+    }
+    const answer = await connection.publish(name, typed, attempt.id);
+    attempt = {};
     clear(message, typed);
     if (!board.has(answer.channel)) {
       receipt.textContent = `Published to ${answer.channel} as number ${answer.sequence}. You are not subscribed to it.`;

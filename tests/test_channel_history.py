@@ -1,0 +1,184 @@
+"""What a process keeps of its channels, and what it tells those who come back."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from production.realtime.errors import Rejected
+from production.realtime.history import Gap, History, Limits
+from production.realtime.local_journal import LocalJournal
+from production.realtime.updates import OVERHEAD, Position, Update, decode, encode
+
+PLENTY = 1000
+ROOMY = Limits(messages=PLENTY, bytes=10**9, seconds=3600, channels=PLENTY)
+
+
+def update(
+    sequence: int, channel: str = "a", epoch: str = "e", age: float = 0, size: int = 1
+) -> Update:
+    sent_at = int((time.time() - age) * 1000)
+    return Update(channel, sequence, epoch, sent_at, ("x" * size,))
+
+
+def missed(history: History, sequence: int, epoch: str = "e", channel: str = "a") -> Any:
+    """Return the numbers that follow, and the gap before them."""
+    found = history.missed(channel, Position(sequence, epoch), PLENTY, 10**9)
+    assert found.complete
+    return [each.sequence for each in found.updates], found.gap
+
+
+def filled(limits: Limits, count: int, **fields: Any) -> History:
+    history = History(limits)
+    for sequence in range(1, count + 1):
+        history.add(update(sequence, **fields))
+    return history
+
+
+def test_what_follows_is_replayed() -> None:
+    history = filled(ROOMY, 5)
+    assert missed(history, 3) == ([4, 5], None)
+    assert missed(history, 5) == ([], None)
+    assert missed(history, 0, "") == ([1, 2, 3, 4, 5], None)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(messages=2, bytes=10**9, seconds=3600, channels=9),
+        Limits(messages=9, bytes=2 * (OVERHEAD + 1), seconds=3600, channels=9),
+    ],
+)
+def test_what_is_no_longer_kept_is_a_gap(limits: Limits) -> None:
+    history = filled(limits, 5)
+    assert missed(history, 1) == ([4, 5], Gap(2, 3))
+    assert missed(history, 3) == ([4, 5], None)
+
+
+def test_what_is_too_old_is_a_gap() -> None:
+    history = filled(ROOMY, 3, age=4000)
+    history.add(update(4))
+    assert missed(history, 0, "") == ([4], Gap(1, 3))
+    assert missed(history, 4) == ([], None)
+
+
+def test_the_last_update_is_kept_whatever_its_size() -> None:
+    history = filled(Limits(messages=9, bytes=10, seconds=3600, channels=9), 3, size=100)
+    assert missed(history, 2) == ([3], None)
+
+
+def test_the_limits_count_for_all_channels_together() -> None:
+    history = History(Limits(messages=3, bytes=10**9, seconds=3600, channels=9))
+    for sequence in (1, 2):
+        for channel in "ab":
+            history.add(update(sequence, channel))
+    assert missed(history, 0, "", "a") == ([2], Gap(1, 1))
+    assert missed(history, 0, "", "b") == ([1, 2], None)
+
+
+def test_numbers_that_started_again_are_a_gap_without_an_end() -> None:
+    history = filled(ROOMY, 5)
+    history.add(update(1, epoch="f"))
+    assert missed(history, 5) == ([1], Gap(6, None))
+    assert missed(history, 5, "") == ([1], Gap(6, None))
+    assert missed(history, 1, "f") == ([], None)
+
+
+def test_a_client_that_knows_more_than_there_is_was_told_what_is_lost() -> None:
+    history = filled(ROOMY, 3)
+    assert missed(history, 7) == ([], Gap(8, None))
+    assert missed(history, 7, "e", "unheard-of") == ([], Gap(8, None))
+
+
+def test_an_update_counts_once() -> None:
+    history = filled(ROOMY, 3)
+    assert not history.add(update(3))
+    assert missed(history, 0, "") == ([1, 2, 3], None)
+
+
+def test_a_hole_is_never_bridged() -> None:
+    history = filled(ROOMY, 3)
+    history.add(update(6))
+    assert missed(history, 2) == ([6], Gap(3, 5))
+
+
+def test_where_a_channel_is_can_be_noted_without_its_updates() -> None:
+    history = History(ROOMY)
+    history.note("a", Position(7, "e"))
+    assert missed(history, 7) == ([], None)
+    assert missed(history, 5) == ([], Gap(6, 7))
+    history.note("a", Position(3, "e"))
+    assert history.position("a") == Position(7, "e")
+
+
+def test_a_part_leads_to_the_next() -> None:
+    history = filled(ROOMY, 5)
+    position, sequences, parts = Position(0, ""), [], 0
+    complete = False
+    while not complete:
+        found = history.missed("a", position, 2, 10**9)
+        sequences += [each.sequence for each in found.updates]
+        position, complete, parts = found.position, found.complete, parts + 1
+    assert (sequences, parts) == ([1, 2, 3, 4, 5], 3)
+
+
+def test_a_part_is_bounded_by_its_bytes_and_never_empty() -> None:
+    history = filled(ROOMY, 5, size=1000)
+    assert len(history.missed("a", Position(), PLENTY, 3000).updates) == 2
+    assert len(history.missed("a", Position(), PLENTY, 10).updates) == 1
+
+
+def test_idle_channels_are_forgotten_for_others() -> None:
+    history = History(Limits(messages=2, bytes=10**9, seconds=3600, channels=3))
+    for channel in "abcdefgh":
+        history.add(update(1, channel))
+    assert history.position("a") == Position()
+    assert history.position("h") == Position(1, "e")
+
+
+class Followed:
+    """What a journal has delivered."""
+
+    def __init__(self) -> None:
+        self.updates: list[Update] = []
+
+    def keep(self, update: Update) -> None:
+        raise AssertionError
+
+    def deliver(self, update: Update) -> bool:
+        self.updates.append(update)
+        return True
+
+    def note(self, channel: str, position: Position) -> None:
+        raise AssertionError
+
+    def position(self, channel: str) -> Position:
+        raise AssertionError
+
+
+def test_the_local_journal_is_full_while_no_channel_is_idle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    journal = LocalJournal(Limits(messages=9, bytes=10**9, seconds=60, channels=2))
+    followed = Followed()
+    journal.follow(followed)
+    for channel in ("a", "b", "a"):
+        journal.append(channel, encode(1), None)
+    with pytest.raises(Rejected, match="2 channels"):
+        journal.append("c", encode(1), None)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 61)
+    assert journal.append("c", encode(1), None) == 1
+    assert journal.append("a", encode(1), None) == 3
+    first, *_, last = followed.updates
+    assert first.epoch == last.epoch
+    assert [each.sequence for each in followed.updates] == [1, 1, 2, 1, 3]
+
+
+@pytest.mark.parametrize(
+    "data", [None, "text", {"a": [1, b"\x00\xff", {"b": b""}]}, b"bytes", {"_placeholder": True}]
+)
+def test_data_comes_back_as_it_was(data: Any) -> None:
+    assert decode(encode(data)) == data

@@ -1,0 +1,265 @@
+"""Channels whose updates are acknowledged, numbered and replayed.
+
+Who publishes is answered once the update is in the journal, which numbers it. Who watches receives the
+updates in the order of their numbers and, after an interruption, those that were missed, first.
+
+Updates are ``update`` events with the data, its number in the channel and the numbering's ``epoch``.
+To a session that names the last update that it saw, all that were confirmed since then are sent
+before its subscription is acknowledged; live ones follow, before the acknowledgement or after it. What this process itself missed and cannot have any
+more shows in the next number, or is said in a ``gap`` event.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from dataclasses import dataclass, replace
+from typing import Any
+
+from production.realtime.history import Gap, History, Limits
+from production.realtime.journal import Journal, Unavailable
+from production.realtime.local_journal import LocalJournal
+from production.realtime.stream_journal import StreamJournal
+from production.realtime.updates import Position, Update, encode
+from production.settings import Settings
+
+EVENT = "update"
+GAP_EVENT = "gap"
+ROOM_PREFIX = "channel:"
+NAMESPACE = "/"
+
+MAX_CHANNELS = 10_000
+"""Channels of which the number is remembered. One that was idle for as long as updates are kept may
+be forgotten for another; its numbers then start again, in another epoch."""
+
+PATIENCE = 0.01
+"""Seconds between two looks at whether a client has taken enough of what was replayed."""
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """What a session was given when it began to watch a channel.
+
+    :param position: where the live updates follow on; nothing if this process does not know yet.
+    :param replayed: how many updates it had missed and was sent.
+    :param gap: those that it missed and that are no longer kept.
+    """
+
+    position: Position | None
+    replayed: int = 0
+    gap: Gap | None = None
+
+
+class Channels:
+    """The channels of this process's clients.
+
+    :param server: the Socket.IO server.
+    :param journal: what numbers the updates.
+    :param limits: what is kept.
+    """
+
+    def __init__(self, server: Any, journal: Journal, limits: Limits) -> None:
+        self._server = server
+        self._journal = journal
+        self._history = History(limits)
+        # Held while an update is sent and while a session joins, so that each update is either
+        # replayed to a session or sent to it live.
+        self._lock = threading.Lock()
+        self._joining: set[tuple[str, str]] = set()
+        journal.follow(self)
+
+    # For the application
+
+    def publish(self, channel: str, data: Any, message_id: str | None = None) -> int:
+        """Send something to everyone who watches a channel.
+
+        :param channel: the channel's name.
+        :param data: JSON, bytes, or both.
+        :param message_id: unique to the message, such as a UUID: a repetition is not published
+            again, as long as the first one is kept.
+        :return: the number in the channel, once the update is kept.
+        :raises Unavailable: if that could not be confirmed in time. With the same ``message_id``,
+            it is safe to try again.
+        :raises Rejected: if there is no room for another channel.
+        """
+        return self._journal.append(channel, encode(data), message_id)
+
+    def watch(self, sid: str, channel: str) -> None:
+        """Let a session receive the updates of a channel from now on.
+
+        :param sid: the Socket.IO session id.
+        :param channel: the channel's name.
+        """
+        with self._lock:
+            self._join(sid, channel)
+
+    def resume(self, sid: str, channel: str, seen: Position | None) -> Subscription:
+        """Let a session receive the updates of a channel, those first that it has missed.
+
+        A session that watches already misses nothing, and is sent nothing again.
+
+        :param sid: the Socket.IO session id.
+        :param channel: the channel's name.
+        :param seen: the last update that its client saw, or nothing to start from now.
+        :raises Unavailable: if this process cannot know what was missed.
+        """
+        if seen is not None:
+            self._catch_up(channel, seen)
+        key = (sid, channel)
+        with self._lock:
+            if seen is None or key in self._joining or self._watches(sid, channel):
+                self._join(sid, channel)
+                known = self._journal.followed
+                return Subscription(self._history.position(channel) if known else None)
+            self._joining.add(key)
+        try:
+            return self._replay(sid, channel, seen)
+        finally:
+            self._joining.discard(key)
+
+    def leave(self, sid: str, channel: str) -> None:
+        """Let a session no longer receive the updates of a channel."""
+        with self._lock:
+            self._joining.discard((sid, channel))
+            self._server.leave_room(sid, ROOM_PREFIX + channel, namespace=NAMESPACE)
+
+    def watched(self, sid: str) -> list[str]:
+        """Return the channels that a session watches, in alphabetical order."""
+        rooms = self._server.rooms(sid, namespace=NAMESPACE)
+        return sorted(
+            room.removeprefix(ROOM_PREFIX) for room in rooms if room.startswith(ROOM_PREFIX)
+        )
+
+    # For the journal
+
+    def keep(self, update: Update) -> None:
+        """Remember an update from before this process began to follow the log."""
+        with self._lock:
+            self._history.add(update)
+
+    def deliver(self, update: Update) -> bool:
+        """Remember a new update and send it to those who watch; return whether it was new."""
+        with self._lock:
+            if not self._history.add(update):
+                return False
+            self._send(update, ROOM_PREFIX + update.channel)
+        return True
+
+    def note(self, channel: str, position: Position) -> None:
+        """Remember where a channel is, and tell those who watch what they will never be sent."""
+        with self._lock:
+            before = self._history.position(channel)
+            if self._history.note(channel, position) and self._journal.followed:
+                same = before.epoch in ("", position.epoch)
+                gap = {
+                    "channel": channel,
+                    "from": before.sequence + 1,
+                    "to": position.sequence if same else None,
+                    "sequence": position.sequence,
+                    "epoch": position.epoch,
+                }
+                self._emit(GAP_EVENT, gap, ROOM_PREFIX + channel)
+
+    def position(self, channel: str) -> Position:
+        """Return where a channel is, as far as this process knows."""
+        with self._lock:
+            return self._history.position(channel)
+
+    # Replaying
+
+    def _replay(self, sid: str, channel: str, seen: Position) -> Subscription:
+        """Send what was missed, as fast as the client takes it, then join at once."""
+        max_updates = max(1, self._server.eio.max_queued_messages // 2)
+        max_bytes = self._server.eio.max_queued_bytes // 2
+        position, replayed, gap = seen, 0, None
+        while True:
+            self._await_room(sid)
+            with self._lock:
+                missed = self._history.missed(channel, position, max_updates, max_bytes)
+                for update in missed.updates:
+                    self._send(update, sid)
+                position = missed.position
+                replayed += len(missed.updates)
+                gap = _joined(gap, missed.gap)
+                # Its client may have left the channel again meanwhile, or the service.
+                left = (sid, channel) not in self._joining
+                if missed.complete and not left:
+                    self._join(sid, channel)
+                if missed.complete or left or not self._is_connected(sid):
+                    return Subscription(position, replayed, gap)
+
+    def _catch_up(self, channel: str, seen: Position) -> None:
+        """Hear of what others have published up to now, which a client may know of already.
+
+        :raises Unavailable: if that is impossible and the client knows more than this process.
+        """
+        try:
+            self._journal.catch_up()
+        except Unavailable:
+            with self._lock:
+                if not self._history.covers(channel, seen):
+                    raise
+
+    def _await_room(self, sid: str) -> None:
+        """Wait until a client has taken most of what it was sent: more would cost it its session."""
+        if not self._is_connected(sid):
+            return
+        eio_sid = self._server.manager.eio_sid_from_sid(sid, NAMESPACE)
+        session = self._server.eio.sockets.get(eio_sid)
+        if session is None:
+            return
+        most = self._server.eio.max_queued_messages // 4
+        most_bytes = self._server.eio.max_queued_bytes // 4
+        while session.backlog.messages > most or session.backlog.bytes > most_bytes:
+            if session.closed:
+                return
+            self._server.sleep(PATIENCE)
+
+    def _send(self, update: Update, room: str) -> None:
+        self._emit(EVENT, update.payload(), room)
+
+    def _emit(self, event: str, data: dict[str, Any], room: str) -> None:
+        self._server.emit(event, data, to=room, namespace=NAMESPACE, ignore_queue=True)
+
+    def _join(self, sid: str, channel: str) -> None:
+        # Which means that the session has ended meanwhile.
+        with contextlib.suppress(KeyError, ValueError):
+            self._server.enter_room(sid, ROOM_PREFIX + channel, namespace=NAMESPACE)
+
+    def _is_connected(self, sid: str) -> bool:
+        connected: bool = self._server.manager.is_connected(sid, NAMESPACE)
+        return connected
+
+    def _watches(self, sid: str, channel: str) -> bool:
+        return ROOM_PREFIX + channel in self._server.rooms(sid, namespace=NAMESPACE)
+
+
+def open_channels(server: Any, settings: Settings) -> Channels:
+    """Return the channels of this process.
+
+    :param server: the Socket.IO server.
+    :param settings: the settings of the process.
+    """
+    limits = Limits(
+        messages=settings.replay_messages,
+        bytes=settings.replay_bytes,
+        seconds=settings.replay_seconds,
+        channels=MAX_CHANNELS,
+    )
+    if settings.redis_url is None:
+        return Channels(server, LocalJournal(limits), limits)
+    journal = StreamJournal(
+        server,
+        settings.redis_url.get_secret_value(),
+        service=settings.service_name,
+        limits=limits,
+        timeout=settings.publish_timeout,
+    )
+    return Channels(server, journal, limits)
+
+
+def _joined(gap: Gap | None, further: Gap | None) -> Gap | None:
+    """Return one gap that reaches from the beginning of the first one to the end of the other."""
+    if gap is None or further is None:
+        return gap or further
+    return replace(gap, last=further.last)
