@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from production.process.switchboard import SPARE_SLOTS, Switchboard
+from production.process.switchboard import FEWEST_SLOTS, SPARE_SLOTS, Switchboard
 
 # Engine.IO's own ids are 15 bytes in base64, 12 of them random.
 _SESSION_ID = re.compile(
@@ -72,7 +72,7 @@ def release_slots(arbiter: Any) -> None:
 
 def _switchboard(arbiter: Any) -> Switchboard:
     if not hasattr(arbiter, "switchboard"):
-        arbiter.switchboard = Switchboard(2 * arbiter.cfg.workers + SPARE_SLOTS)
+        arbiter.switchboard = Switchboard(max(FEWEST_SLOTS, 2 * arbiter.cfg.workers + SPARE_SLOTS))
     switchboard: Switchboard = arbiter.switchboard
     return switchboard
 

@@ -308,6 +308,10 @@ class Router:
         gunicorn.http.get_parser = get_parser
         self._switchboard.open(slot, self._place.age)
 
+    def beat(self) -> None:
+        """Say that this worker is alive."""
+        self._switchboard.beat(self._place.slot)
+
     def stop_welcoming(self) -> None:
         """Leave new sessions to the other workers."""
         self._switchboard.stop_welcoming(self._place.slot)

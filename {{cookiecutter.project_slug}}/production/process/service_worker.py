@@ -18,8 +18,9 @@ from production.refusal import ConfigurationError
 if TYPE_CHECKING:
     from types import FrameType
 
-# Descriptors that a worker needs beside those of its connections: listeners, logs, queue, pipes.
-OTHER_DESCRIPTORS = 256
+# Descriptors that a worker needs beside those of its connections: listeners, logs, queue, pipes, and
+# one for each slot of its gunicorn.
+OTHER_DESCRIPTORS = 512
 
 
 class ServiceWorker:
@@ -89,8 +90,10 @@ class ServiceWorker:
             self.router.start(state.socketio.server.eio)
 
     def notify(self) -> None:
-        """Tell the master that this worker lives, and begin to leave if gunicorn stopped it."""
+        """Tell the others that this worker lives, and begin to leave if gunicorn stopped it."""
         super().notify()  # type: ignore[misc]
+        if self.router:
+            self.router.beat()
         if not self.alive:
             self._begin_to_leave()
 

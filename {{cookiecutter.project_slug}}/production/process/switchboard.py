@@ -22,8 +22,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+FEWEST_SLOTS = 64
+"""Slots that there are at least, for workers that are added to a gunicorn that runs."""
+
 SPARE_SLOTS = 16
-"""Slots beyond two for each worker, for workers that are added to a gunicorn that runs."""
+"""Slots beyond two for each worker: a reload runs old and new ones side by side."""
+
+STALLED_AFTER = 3.0
+"""Seconds without a sign of life after which a worker is sent no new session; gunicorn's own time
+until it replaces the worker is ten times that, and each worker gives one within a second."""
 
 LARGEST_MESSAGE = 96 * 1024
 """Bytes of one message. A datagram must fit into the sender's buffer, 208 KiB on a stock Linux."""
@@ -47,9 +54,10 @@ class Column(IntEnum):
 
     AGE = 0  # gunicorn's number of the worker that has the slot, never used twice; 0 for nobody
     WELCOMING = 1  # whether that worker takes new sessions
-    SESSIONS = 2  # how many it has
-    RECEIVED = 3  # new sessions that it has taken from its inbox
-    SENT = 4  # new sessions that the worker in the column's slot has put into this one's inbox
+    SEEN = 2  # when it last gave a sign of life, in nanoseconds of the machine's monotonic clock
+    SESSIONS = 3  # how many it has
+    RECEIVED = 4  # new sessions that it has taken from its inbox
+    SENT = 5  # new sessions that the worker in the column's slot has put into this one's inbox
 
 
 @dataclass
@@ -111,8 +119,6 @@ class Switchboard:
 
     def keep(self, slot: int) -> None:
         """Give back the descriptors of other workers' inboxes that only they read from."""
-        # A lock of the mode that this process is patched for by now.
-        self._own_cells = threading.Lock()
         for other, (exit_, _) in enumerate(self._inboxes):
             if other != slot:
                 exit_.close()
@@ -123,6 +129,9 @@ class Switchboard:
         :param slot: its slot.
         :param age: gunicorn's number of it.
         """
+        # A lock of the mode that this process is patched for by now.
+        self._own_cells = threading.Lock()
+        self.beat(slot)
         self._set(Column.SESSIONS, slot, 0)
         self._set(Column.RECEIVED, slot, sum(self._sent_to(slot)))
         self._set(Column.AGE, slot, age)
@@ -131,6 +140,10 @@ class Switchboard:
     def stop_welcoming(self, slot: int) -> None:
         """Say that the worker of a slot takes no new sessions, while it serves those it has."""
         self._set(Column.WELCOMING, slot, 0)
+
+    def beat(self, slot: int) -> None:
+        """Say that the worker of a slot is alive and not stalled."""
+        self._set(Column.SEEN, slot, time.monotonic_ns())
 
     def count_sessions(self, slot: int, count: int) -> None:
         """Say how many sessions the worker of a slot has."""
@@ -145,9 +158,18 @@ class Switchboard:
         return sum(map(bool, self._column(Column.AGE))) < 2
 
     def loads(self) -> dict[int, int]:
-        """Return how many sessions each welcoming worker has or is about to have, by slot."""
+        """Return how many sessions each worker has or is about to have, by slot.
+
+        Those are left out that take none, or have given no sign of life for too long.
+        """
         welcoming = self._column(Column.WELCOMING)
-        return {slot: self._load(slot) for slot in range(self.capacity) if welcoming[slot]}
+        seen = self._column(Column.SEEN)
+        oldest = time.monotonic_ns() - int(STALLED_AFTER * 1e9)
+        return {
+            slot: self._load(slot)
+            for slot in range(self.capacity)
+            if welcoming[slot] and seen[slot] >= oldest
+        }
 
     def fileno(self, slot: int) -> int:
         """Return the descriptor that becomes readable when there is something in an inbox."""
