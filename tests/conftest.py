@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from baking import Bake, BakedProject, generate
+from queues import message_queue  # noqa: F401
 from served import ServedProject, serve
 
 # Cookiecutter copies production/ as it stands, byte code included.

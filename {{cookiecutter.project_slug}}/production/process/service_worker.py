@@ -5,17 +5,22 @@ from __future__ import annotations
 import resource
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.arbiter import Arbiter
 
+from production.process.identity import Place
+from production.process.routing import HEAD_TIME, Router
+from production.process.switchboard import Switchboard
 from production.refusal import ConfigurationError
 
 if TYPE_CHECKING:
     from types import FrameType
 
-# Descriptors that a worker needs beside those of its connections: listeners, logs, queue, pipes.
-OTHER_DESCRIPTORS = 256
+# Descriptors that a worker needs beside those of its connections: listeners, logs, queue, pipes, and
+# one for each slot of its gunicorn.
+OTHER_DESCRIPTORS = 512
 
 
 class ServiceWorker:
@@ -26,27 +31,69 @@ class ServiceWorker:
     alive: bool
     cfg: Any
     log: Any
+    sockets: list[Any]
     worker_connections: int
 
-    # Whether the worker has begun to leave.
+    # Given by the master, see identity.py. A gunicorn without our configuration gives none.
+    slot: int | None = None
+    switchboard: Switchboard
+    age: int
+
+    # What knows where requests belong, once the app is loaded.
+    router: Router | None = None
+    # Whether the worker has begun to leave, and when, by the monotonic clock.
     leaving = False
+    left_at = 0.0
 
     def init_process(self) -> None:
         """Make room for the connections that the settings allow, then start."""
         raise_descriptor_limit(self.worker_connections + OTHER_DESCRIPTORS)
+        if self.slot is not None:
+            self.switchboard.keep(self.slot)
         super().init_process()  # type: ignore[misc]
 
     def load_wsgi(self) -> None:
         """Import the app; if it refuses to start, stop the master too, with one sentence."""
         try:
             super().load_wsgi()  # type: ignore[misc]
+            self._start_routing()
         except ConfigurationError as refusal:
             self.log.critical("%s", refusal)
             sys.exit(Arbiter.APP_LOAD_ERROR)
 
+    def head_time(self) -> float | None:
+        """Return the seconds that the head of a request may take, nothing if gunicorn limits it."""
+        return None if self.cfg.keepalive else HEAD_TIME
+
+    def forget(self, descriptor: int) -> None:
+        """Make the mode's loop forget a descriptor that other processes will still have open."""
+
+    def _start_routing(self) -> None:
+        state = getattr(self.app.callable, "extensions", {}).get("production")
+        if self.slot is None:
+            if self.cfg.workers > 1:
+                raise ConfigurationError(
+                    "This gunicorn gives its workers no slots, without which they cannot pass "
+                    "sessions to each other: start it with the project's gunicorn.conf.py, and "
+                    "again rather than by a reload if many workers are to be added."
+                )
+            return
+        if state is not None:
+            self.router = Router(
+                self.switchboard,
+                Place(state.settings.host_id, self.slot, self.age),
+                self.sockets,
+                head_time=self.head_time(),
+                forget=self.forget,
+                log=self.log,
+            )
+            self.router.start(state.socketio.server.eio)
+
     def notify(self) -> None:
-        """Tell the master that this worker lives, and begin to leave if gunicorn stopped it."""
+        """Tell the others that this worker lives, and begin to leave if gunicorn stopped it."""
         super().notify()  # type: ignore[misc]
+        if self.router:
+            self.router.beat()
         if not self.alive:
             self._begin_to_leave()
 
@@ -57,6 +104,7 @@ class ServiceWorker:
     def _begin_to_leave(self) -> None:
         if not self.leaving:
             self.leaving = True
+            self.left_at = time.monotonic()
             self.start_leaving()
 
     def start_leaving(self) -> None:
@@ -68,6 +116,8 @@ class ServiceWorker:
         # Imported here, since the master imports this module and must stay free of Socket.IO.
         from production.process.drain import drain
 
+        if self.router:
+            self.router.stop_welcoming()
         super().handle_exit(signal.SIGTERM, None)  # type: ignore[misc]
         drain(self.app.callable, self.log)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import selectors
+import socket
 import threading
 from concurrent.futures import Future
 from types import FrameType
@@ -11,6 +13,7 @@ from typing import Any
 
 from gunicorn.workers import gthread
 
+from production.process.routing import HEAD_TIME
 from production.process.service_worker import ServiceWorker
 
 
@@ -31,12 +34,51 @@ class ThreadWorker(ServiceWorker, gthread.ThreadWorker):  # type: ignore[misc]
             self.nr_conns -= 1
             self.tpool.submit(conn.close, graceful=True)
 
+    def head_time(self) -> float | None:
+        """Limit the head of a request as the green modes do: gthread waits for ever."""
+        return float(self.cfg.keepalive) or HEAD_TIME
+
     def set_accept_enabled(self, enabled: bool) -> None:
-        """Close the listeners on the way out, so that nobody waits for an answer in their queue."""
+        """Take connections, or none while there is no room.
+
+        Close the listeners on the way out, so that nobody waits for an answer in their queue. What
+        other workers hand over, for sessions that are still here, is taken until the end.
+        """
+        was_enabled = self._accepting
         super().set_accept_enabled(enabled)
+        if self.router and self.alive and enabled != was_enabled:
+            if enabled:
+                self.poller.register(
+                    self.router.fileno(), selectors.EVENT_READ, self._take_arrivals
+                )
+            else:
+                self.poller.unregister(self.router.fileno())
         if not self.alive:
             for listener in self.sockets:
                 listener.close()
+
+    def finish_request(self, conn: gthread.TConn, fs: Future[Any]) -> None:
+        """Put a connection back to wait for its next request, if it is still here.
+
+        Upstream would count one that was handed over, and so closed, as finished twice.
+        """
+        if conn.sock.fileno() < 0:
+            self.nr_conns -= 1
+        else:
+            super().finish_request(conn, fs)
+
+    def _take_arrivals(self, descriptor: int) -> None:
+        """Serve the connections that other workers hand over."""
+        assert self.router  # noqa: S101
+        for arrival in self.router.arrivals():
+            connection = socket.socket(fileno=arrival.descriptor)
+            conn = gthread.TConn(
+                self.cfg, connection, arrival.address, arrival.listener.getsockname()
+            )
+            # What it is to be served with has come with it.
+            conn.data_ready = True
+            self.nr_conns += 1
+            self.enqueue_req(conn)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """Leave at once: Python itself would wait for the pool's threads, and they for clients."""

@@ -63,12 +63,23 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
         self.max_queued_messages = max_queued_messages
         self.max_queued_bytes = max_queued_bytes
         self.draining = False
+        #: What the ids of this process's sessions begin with, see production/process/identity.py.
+        self.id_prefix = ""
+        #: The path at which requests for sessions arrive.
+        self.endpoint = "/socket.io/"
         self.timers = Timers(self)
         # Timers end dead sessions on time, and a session that ends leaves the table by itself.
         self.start_service_task = False
         self._async = {**self._async, "websocket": WebSocket}
         # Upstream makes its sessions of this one name.
         engineio.socket.Socket = Session
+
+    def generate_id(self) -> str:
+        """Draw an id, of a session of Engine.IO or of Socket.IO, that names this process.
+
+        Requests are routed by the former. In the log, the latter tells where its session was.
+        """
+        return self.id_prefix + str(super().generate_id())
 
     def handle_request(self, environ: dict[str, Any], start_response: StartResponse) -> Any:
         """Answer at the door what must not reach a session, hand on the rest."""

@@ -182,6 +182,8 @@ def attach(app: Flask, socketio_extension: SocketIO, settings: Settings) -> None
     """
     with _serving_class(Server):
         socketio_extension.init_app(app, **server_options(settings))
+    middleware: Any = app.wsgi_app
+    socketio_extension.server.eio.endpoint = middleware.engineio_path
     if socketio_extension.default_exception_handler is None:
         socketio_extension.on_error_default(answer_error)
     start_manager(socketio_extension.server)
