@@ -74,6 +74,7 @@ class Luggage(NamedTuple):
     :param listener: which of gunicorn's listeners accepted it.
     :param requests: how many requests were parsed on it, the one that it is handed over with aside.
     :param proxy: what the PROXY protocol said at the beginning of the connection.
+    :param slot: the slot of the worker that it is for.
     :param new: whether a session is expected to begin.
     :param data: what was read since the request boundary.
     """
@@ -82,6 +83,7 @@ class Luggage(NamedTuple):
     listener: int
     requests: int
     proxy: dict[str, Any] | None
+    slot: int
     new: bool
     data: bytes
 
@@ -94,10 +96,10 @@ class Luggage(NamedTuple):
     def unpack(cls, message: bytes) -> Luggage:
         """Read a message of :meth:`pack`."""
         head, _, data = message.partition(b"\n")
-        address, listener, requests, proxy, new = json.loads(head)
+        address, listener, requests, proxy, slot, new = json.loads(head)
         if isinstance(address, list):
             address = tuple(address)
-        return cls(address, listener, requests, proxy, new, data)
+        return cls(address, listener, requests, proxy, slot, new, data)
 
 
 class RecordingUnreader(SocketUnreader):  # type: ignore[misc]
@@ -211,6 +213,7 @@ class RoutedParser(RequestParser):  # type: ignore[misc]
             requests,
             # At the first request the record begins with the PROXY header itself.
             self._proxy if requests else None,
+            destination.slot,
             destination.new,
             record,
         )
@@ -378,7 +381,8 @@ class Router:
 
     def _unpack(self, parcel: Parcel) -> Arrival | None:
         luggage = Luggage.unpack(parcel.message)
-        if luggage.new:
+        # Not if the master took it out of the inbox of a worker that is gone.
+        if luggage.new and luggage.slot == self._place.slot:
             self._switchboard.count_received(self._place.slot)
         if parcel.descriptor is None:
             self._log.warning("A connection could not be taken over: out of descriptors")

@@ -103,17 +103,27 @@ class Switchboard:
         return next((slot for slot in range(self.capacity) if slot not in occupied), None)
 
     def reclaim(self, taken: Iterable[int]) -> None:
-        """Forget the workers that are gone, and end the connections that were on the way to them.
+        """Forget the workers that are gone; let others answer what was on the way to them.
 
         :param taken: the slots of the workers that live.
         """
-        for slot in set(range(self.capacity)).difference(taken):
+        gone = set(range(self.capacity)).difference(taken)
+        for slot in gone:
             if self._cell(Column.AGE, slot):
                 self._set(Column.AGE, slot, 0)
                 self._set(Column.WELCOMING, slot, 0)
+        for slot in gone:
             for parcel in self._parcels(slot):
                 if parcel.descriptor is not None:
+                    self._forward(parcel.message, parcel.descriptor)
                     os.close(parcel.descriptor)
+
+    def _forward(self, message: bytes, descriptor: int) -> None:
+        """Give a connection to any worker that has room; closed without an answer if none has."""
+        for slot in self.loads():
+            with contextlib.suppress(OSError):
+                self._post(slot, message, descriptor)
+                return
 
     # In a worker
 
@@ -187,14 +197,12 @@ class Switchboard:
         """
         if len(message) > LARGEST_MESSAGE:
             return False
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
         deadline = time.monotonic() + PATIENCE
         pause = FIRST_PAUSE
         while True:
             try:
-                self._inboxes[slot][1].sendmsg([message], rights, _NOT_WAITING)
+                self._post(slot, message, descriptor)
             except OSError:
-                # Full, or too many descriptors under way (unix(7), ETOOMANYREFS).
                 if time.monotonic() >= deadline:
                     return False
                 time.sleep(pause)
@@ -215,6 +223,15 @@ class Switchboard:
         """Say that a connection of a new session was taken from this worker's inbox."""
         with self._own_cells:
             self._set(Column.RECEIVED, slot, self._cell(Column.RECEIVED, slot) + 1)
+
+    def _post(self, slot: int, message: bytes, descriptor: int) -> None:
+        """Put a connection into an inbox.
+
+        :raises OSError: if it is full, or too many descriptors are under way (unix(7),
+            ``ETOOMANYREFS``).
+        """
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+        self._inboxes[slot][1].sendmsg([message], rights, _NOT_WAITING)
 
     def _parcels(self, slot: int) -> Iterator[Parcel]:
         while True:

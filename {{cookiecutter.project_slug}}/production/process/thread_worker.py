@@ -57,10 +57,21 @@ class ThreadWorker(ServiceWorker, gthread.ThreadWorker):  # type: ignore[misc]
             for listener in self.sockets:
                 listener.close()
 
-    def finish_request(self, conn: gthread.TConn, fs: Future[Any]) -> None:
-        """Put a connection back to wait for its next request, if it is still here.
+    def handle(self, conn: gthread.TConn) -> Any:
+        """Serve a request, and close the connection here if it was the last.
 
-        Upstream would count one that was handed over, and so closed, as finished twice.
+        Upstream closes it in the thread that accepts all others, and waits there for up to two
+        seconds until the client has closed it as well.
+        """
+        goes_on = super().handle(conn)
+        if not goes_on and conn.sock.fileno() >= 0:
+            conn.close(graceful=True)
+        return goes_on
+
+    def finish_request(self, conn: gthread.TConn, fs: Future[Any]) -> None:
+        """Put a connection back to wait for its next request, unless it is closed.
+
+        That is, in this process: one that was handed over lives on in another.
         """
         if conn.sock.fileno() < 0:
             self.nr_conns -= 1
