@@ -17,11 +17,10 @@ export PYTHONDONTWRITEBYTECODE := 1
 help: ## List the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{printf "make %-8s  %s\n", $$1, $$2}'
 
-demo: $(VENV)/.demo ## Generate a default project into build/demo and run it
+demo: $(VENV)/.demo ## Generate a default project into build/demo and run all of it on PORT (5000)
 	@$(BIN)/cookiecutter --no-input --default-config --overwrite-if-exists --output-dir $(dir $(DEMO)) . >/dev/null
 	@$(MAKE) --no-print-directory -C $(DEMO) install $(if $(NPM),assets)
-	@echo "Serving http://$${BIND:-127.0.0.1:5000} from $(DEMO); Ctrl-C stops it."
-	@$(MAKE) --no-print-directory -C $(DEMO) run
+	@$(MAKE) --no-print-directory -C $(DEMO) stack PORT=$(or $(PORT),5000)
 
 test: $(VENV)/.test javascript ## Run every test
 	$(BIN)/python -m pytest

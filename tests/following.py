@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -92,6 +93,9 @@ class Watcher(threading.Thread):
         self.updates: list[dict[str, Any]] = []
         self.gaps: list[Any] = []
         self.sessions = 0
+        #: Seconds for which it was ever without its subscription.
+        self.absences: list[float] = []
+        self._lost_at: float | None = None
         self.fault: BaseException | None = None
 
     @property
@@ -128,7 +132,10 @@ class Watcher(threading.Thread):
     def _follow(self, url: str) -> None:
         with contextlib.closing(connect(url, self._transport)) as client:
             self._client = client
-            self._receive(client)
+            try:
+                self._receive(client)
+            finally:
+                self._lost_at = self._lost_at or time.monotonic()
 
     def _receive(self, client: RawWebSocket | Poller) -> None:
         last: dict[str, Any] = self.updates[-1] if self.updates else {"sequence": 0, "epoch": ""}
@@ -139,6 +146,9 @@ class Watcher(threading.Thread):
             assert answer["error"]["code"] == "unavailable", answer
             return
         self.sessions += 1
+        if self._lost_at is not None:
+            self.absences.append(time.monotonic() - self._lost_at)
+            self._lost_at = None
         self.gaps += answer["gaps"].values()
         while self._client is client:
             packet = client.receive_packet(timeout=PATIENCE)

@@ -103,7 +103,7 @@ def test_the_javascript_client_works_over_every_transport(
 ) -> None:
     node = requires("node")
     if not (MATRIX.parent / "node_modules").exists():
-        pytest.skip("make javascript has not been run")
+        requires("the npm package socket.io-client (make javascript)")
     mark = LogMark(served)
     run = subprocess.run(
         [node, str(MATRIX), served.url], capture_output=True, text=True, timeout=300, check=False

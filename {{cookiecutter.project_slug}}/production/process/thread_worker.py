@@ -24,16 +24,6 @@ class ThreadWorker(ServiceWorker, gthread.ThreadWorker):  # type: ignore[misc]
         """Drain in a thread of its own."""
         threading.Thread(target=self.leave, name="drain", daemon=True).start()
 
-    def finish_request(self, conn: Any, fs: Future[Any]) -> None:
-        """Close a connection in the pool: gunicorn waits for its client to hang up, two seconds at
-        most, and would do so in the one thread that accepts connections.
-        """
-        if fs.cancelled() or fs.exception() or fs.result():
-            super().finish_request(conn, fs)
-        else:
-            self.nr_conns -= 1
-            self.tpool.submit(conn.close, graceful=True)
-
     def head_time(self) -> float | None:
         """Limit the head of a request as the green modes do: gthread waits for ever."""
         return float(self.cfg.keepalive) or HEAD_TIME

@@ -1,0 +1,62 @@
+// node followers.mjs URL COUNT CHANNEL...: so many official clients, each of which follows a channel.
+// Prints "ready" when all are subscribed. When standard input ends, prints one JSON object per client:
+// what it received, and how long it was ever without its subscription.
+
+import { io } from "socket.io-client";
+
+const [url, count, ...channels] = process.argv.slice(2);
+const TRANSPORTS = [["polling", "websocket"], ["websocket"], ["polling"]];
+
+class Follower {
+  constructor(number) {
+    this.channel = channels[number % channels.length];
+    this.transports = TRANSPORTS[number % TRANSPORTS.length];
+    this.sequences = [];
+    this.epoch = "";
+    this.gaps = [];
+    this.absences = [];
+    this.reasons = [];
+    this.lostAt = null;
+    this.subscribed = new Promise((resolve) => { this.resolve = resolve; });
+    this.socket = io(url, { transports: this.transports, forceNew: true });
+    this.socket.on("connect", () => this.subscribe());
+    this.socket.on("disconnect", (reason) => {
+      this.lostAt ??= performance.now();
+      this.reasons.push(reason);
+    });
+    this.socket.on("update", (update) => {
+      this.sequences.push(update.sequence);
+      this.epoch = update.epoch;
+    });
+  }
+
+  async subscribe() {
+    const last = this.sequences.at(-1) ?? 0;
+    try {
+      const answer = await this.socket.timeout(10_000).emitWithAck("subscribe", {
+        channels: [this.channel],
+        after: { [this.channel]: last },
+        epochs: { [this.channel]: this.epoch },
+      });
+      if (!answer.ok) throw new Error(answer.error.code);
+      this.gaps.push(...Object.values(answer.gaps));
+    } catch (error) {
+      if (this.socket.connected) setTimeout(() => this.subscribe(), 100);
+      return;
+    }
+    if (this.lostAt !== null) this.absences.push(Math.round(performance.now() - this.lostAt));
+    this.lostAt = null;
+    this.resolve();
+  }
+
+  report() {
+    const { channel, transports, sequences, gaps, absences, reasons } = this;
+    console.log(JSON.stringify({ channel, transports, sequences, gaps, absences, reasons }));
+    this.socket.disconnect();
+  }
+}
+
+const followers = Array.from({ length: Number(count) }, (_, number) => new Follower(number));
+await Promise.all(followers.map((follower) => follower.subscribed));
+console.log("ready");
+process.stdin.on("end", () => followers.forEach((follower) => follower.report())).resume();

@@ -1,0 +1,143 @@
+"""Workers are replaced under a crowd of clients, on purpose and by accident, and nobody misses a thing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from baking import ASYNC_MODES, Bake
+from following import Publisher, Watcher, expect_everything
+from observing import LogMark
+from queues import running
+from routed import WORKERS, wait_for_workers, workers
+from served import ServedProject, serve
+from waiting import eventually
+
+FOLLOWERS = Path(__file__).parent / "js" / "followers.mjs"
+CHANNELS = [f"rolling-{number}" for number in range(10)]
+CLIENTS_OF_EACH_KIND = 100
+PATIENCE = 60.0
+
+BACK_WITHIN = 3.0
+"""Seconds after which every client must have its subscription again."""
+
+pytestmark = pytest.mark.parametrize("mode", ASYNC_MODES)
+
+
+class Followers:
+    """Official JavaScript clients, each of which follows a channel.
+
+    :param node: the program.
+    :param url: where to connect.
+    """
+
+    def __init__(self, node: str, url: str) -> None:
+        self._process = subprocess.Popen(
+            [node, str(FOLLOWERS), url, str(CLIENTS_OF_EACH_KIND), *CHANNELS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout
+        assert self._process.stdout.readline() == "ready\n"
+
+    def report(self) -> list[dict[str, Any]]:
+        """Let them leave; return what each of them saw."""
+        output, _ = self._process.communicate(timeout=PATIENCE)
+        return [json.loads(line) for line in output.splitlines()]
+
+    def close(self) -> None:
+        """End them if they are still there."""
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture
+def crowded(
+    bake: Bake, tmp_path: Path, mode: str, requires: Callable[[str], str]
+) -> Iterator[tuple[ServedProject, Followers, list[Watcher]]]:
+    """Serve with four workers, two hundred clients of two kinds, and a hundred messages a second."""
+    node = requires("node")
+    with contextlib.ExitStack() as stack:
+        queue = stack.enter_context(running(tmp_path))
+        settings = {
+            "ASYNC_MODE": mode,
+            "REDIS_URL": queue.url,
+            "WEB_CONCURRENCY": str(WORKERS),
+            "DRAIN_SECONDS": "2",
+        }
+        served = stack.enter_context(serve(bake(), tmp_path / "service.log", **settings))
+        wait_for_workers(served)
+        followers = Followers(node, served.url)
+        stack.callback(followers.close)
+        watchers = [
+            Watcher(
+                [served.url],
+                CHANNELS[number % len(CHANNELS)],
+                "polling" if number % 2 else "websocket",
+            )
+            for number in range(CLIENTS_OF_EACH_KIND)
+        ]
+        for watcher in watchers:
+            stack.callback(watcher.stop)
+            watcher.start()
+        eventually(lambda: all(watcher.sessions for watcher in watchers), PATIENCE, "all are there")
+        yield served, followers, watchers
+
+
+def publish_everywhere(url: str, count: int) -> list[Publisher]:
+    """Publish ten messages a second on each of the ten channels."""
+    publishers = [Publisher([url], channel, count, interval=0.1) for channel in CHANNELS]
+    for publisher in publishers:
+        publisher.start()
+    return publishers
+
+
+def expect_that_nobody_missed_anything(
+    followers: Followers, watchers: list[Watcher], count: int
+) -> None:
+    expect_everything(watchers, count, within=PATIENCE)
+    for report in followers.report():
+        assert report["sequences"] == list(range(1, count + 1)), report["reasons"]
+        assert report["gaps"] == []
+        assert max(report["absences"], default=0) / 1000 < BACK_WITHIN, report["transports"]
+    for watcher in watchers:
+        assert max(watcher.absences, default=0) < BACK_WITHIN
+
+
+def test_all_workers_are_replaced_one_generation_by_the_next(
+    crowded: tuple[ServedProject, Followers, list[Watcher]], mode: str
+) -> None:
+    served, followers, watchers = crowded
+    mark = LogMark(served)
+    before = {process.pid for process in workers(served)}
+    publishers = publish_everywhere(served.url, 100)
+    served.signal(signal.SIGHUP)
+    eventually(
+        lambda: not any(psutil.pid_exists(pid) for pid in before), PATIENCE, "the old ones have left"
+    )
+    for publisher in publishers:
+        publisher.join(PATIENCE)
+    expect_that_nobody_missed_anything(followers, watchers, 100)
+    assert sum(watcher.sessions > 1 for watcher in watchers) == len(watchers)
+    assert mark.loud() == []
+
+
+def test_a_worker_that_is_killed_costs_its_clients_a_moment(
+    crowded: tuple[ServedProject, Followers, list[Watcher]], mode: str
+) -> None:
+    served, followers, watchers = crowded
+    publishers = publish_everywhere(served.url, 60)
+    os.kill(workers(served)[0].pid, signal.SIGKILL)
+    for publisher in publishers:
+        publisher.join(PATIENCE)
+    expect_that_nobody_missed_anything(followers, watchers, 60)

@@ -1,0 +1,124 @@
+"""The embedded stack: one command, three kinds of processes, one URL; nothing is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import socketio
+
+from baking import Bake, clean_environment
+from queues import running
+from rawclient import http, open_websocket
+from routed import spread
+from waiting import eventually
+
+PATIENCE = 60.0
+
+
+class Stack:
+    """``python -m production.process.stack`` in a generated project."""
+
+    def __init__(self, project: Path, output: Path, *arguments: str, **environment: str) -> None:
+        self._output = output
+        with output.open("wb") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "production.process.stack", *arguments],
+                cwd=project,
+                env={**clean_environment(), **environment},
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far."""
+        return self._output.read_text()
+
+    def url(self) -> str:
+        """Wait until it serves and return where."""
+        eventually(
+            lambda: "Serving" in self.output or self.process.poll() is not None,
+            PATIENCE,
+            lambda: self.output,
+        )
+        found = re.search(r"Serving (\S+);", self.output)
+        assert found, self.output
+        return found[1]
+
+    def parts(self) -> list[psutil.Process]:
+        """Return all processes that it has started."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def leave(self, number: int) -> int:
+        """Ask it to leave; return its exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+
+@pytest.fixture
+def start(bake: Bake, tmp_path: Path) -> Iterator[type[Stack]]:
+    """Start stacks that have ended after the test."""
+    started: list[Stack] = []
+
+    def stack(*arguments: str, **environment: str) -> Stack:
+        output = tmp_path / f"stack-{len(started)}.log"
+        started.append(Stack(bake().path, output, *arguments, **environment))
+        return started[-1]
+
+    yield stack  # type: ignore[misc]
+    for each in started:
+        if each.process.poll() is None:
+            each.leave(signal.SIGINT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_with_four_workers_behind_nginx_and_leaves_nothing(
+    start: type[Stack], number: int
+) -> None:
+    stack = start("--workers", "4")  # type: ignore[call-arg, arg-type]
+    url = stack.url()
+    assert [line.split()[0] for line in stack.output.splitlines() if " ready" in line] == [
+        "valkey",
+        "gunicorn",
+        "nginx",
+    ]
+    assert http("GET", f"{url}/health/ready").headers["server"].startswith("nginx")
+    with contextlib.ExitStack() as clients:
+        sessions = [clients.enter_context(open_websocket(url)) for _ in range(12)]
+        assert len(spread(sessions)) == 4
+    for transports in (["polling", "websocket"], ["websocket"], ["polling"]):
+        with socketio.SimpleClient() as client:
+            client.connect(url, transports=transports)
+            assert client.transport == transports[-1]
+            assert client.call("subscribe", {"channels": ["stack"]})["ok"]
+            assert client.call("publish", {"channel": "stack", "data": 1})["ok"]
+    parts = stack.parts()
+    assert stack.leave(number) == 0
+    assert not [part for part in parts if part.is_running()]
+
+
+def test_a_queue_that_is_configured_is_used(start: type[Stack], tmp_path: Path) -> None:
+    with running(tmp_path) as queue:
+        stack = start("--workers", "2", REDIS_URL=queue.url)  # type: ignore[call-arg, arg-type]
+        stack.url()
+        assert "valkey" not in stack.output
+        assert queue.client.client_list()
+        assert stack.leave(signal.SIGINT) == 0
+
+
+def test_a_part_that_ends_ends_the_stack_with_a_sentence(start: type[Stack]) -> None:
+    stack = start("--workers", "1")  # type: ignore[call-arg, arg-type]
+    stack.url()
+    (nginx,) = [part for part in stack.parts() if "nginx: master" in " ".join(part.cmdline())]
+    nginx.kill()
+    assert stack.process.wait(PATIENCE) == 1
+    assert "nginx ended with status -9" in stack.output
+    assert "Traceback" not in stack.output
