@@ -56,7 +56,6 @@ SECRET = "A" * 20
 pytestmark = pytest.mark.parametrize("mode", ASYNC_MODES)
 
 Start = Callable[..., ServedProject]
-StartOwn = Callable[..., ServedProject]
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +82,7 @@ def served(_routed_services: Callable[[str], ServedProject], mode: str) -> Serve
 
 
 @pytest.fixture
-def own(service: Start, message_queue: str, mode: str) -> StartOwn:
+def own(service: Start, message_queue: str, mode: str) -> Start:
     """Serve with four workers for one test."""
 
     def start(*arguments: str, **environment: str) -> ServedProject:
@@ -417,7 +416,7 @@ def cpu_seconds(served: ServedProject) -> float:
 # What the app is told
 
 
-def test_the_address_of_a_client_travels_with_its_connection(own: StartOwn, mode: str) -> None:
+def test_the_address_of_a_client_travels_with_its_connection(own: Start, mode: str) -> None:
     served = own("--proxy-protocol", "v1", "--proxy-allow-from", "127.0.0.1")
     mark = LogMark(served)
     clients = []
@@ -456,7 +455,7 @@ def connected_addresses(mark: LogMark) -> list[str]:
 # Workers that come and go
 
 
-def test_a_killed_worker_is_replaced_and_disturbs_nobody_else(own: StartOwn, mode: str) -> None:
+def test_a_killed_worker_is_replaced_and_disturbs_nobody_else(own: Start, mode: str) -> None:
     served = own()
     with sessions_of_each_worker(served) as sessions:
         client = socketio.Client(reconnection_delay=0.1, reconnection_delay_max=0.5)
@@ -482,6 +481,26 @@ def test_a_killed_worker_is_replaced_and_disturbs_nobody_else(own: StartOwn, mod
         client.disconnect()
 
 
+def test_requests_wait_for_a_worker_that_stalls_and_are_then_answered(
+    own: Start, mode: str
+) -> None:
+    served = own()
+    with sessions_of_each_worker(served) as sessions:
+        session = next(iter(sessions.values()))
+        client = PollingSession(served.url)
+        while worker_of(client) != worker_of(session):
+            client = PollingSession(served.url)
+        frozen = psutil.Process(process_of(client))
+        frozen.suspend()
+        with ThreadPoolExecutor(20) as pool:
+            answers = [pool.submit(session.post, "3") for _ in range(20)]
+            time.sleep(1)
+            others = [other for other in sessions.values() if other is not session]
+            assert {other.post("3").status for other in others} == {200}
+            frozen.resume()
+            assert {answer.result(PATIENCE).status for answer in answers} == {200}
+
+
 def refusal_of(connection: HttpConnection, session: PollingSession) -> Response:
     """Ask for a session that is gone; a connection on its way to it when it went may be closed."""
     with contextlib.suppress(ConnectionEndedError, OSError):
@@ -489,7 +508,7 @@ def refusal_of(connection: HttpConnection, session: PollingSession) -> Response:
     return session.post("3")
 
 
-def test_a_reload_lets_old_and_new_workers_overlap(own: StartOwn, mode: str) -> None:
+def test_a_reload_lets_old_and_new_workers_overlap(own: Start, mode: str) -> None:
     served = own(DRAIN_SECONDS="3")
     mark = LogMark(served)
     with sessions_of_each_worker(served) as sessions, ThreadPoolExecutor(WORKERS) as pool:
@@ -518,7 +537,7 @@ def test_a_reload_lets_old_and_new_workers_overlap(own: StartOwn, mode: str) -> 
     assert not mark.loud()
 
 
-def test_a_worker_that_was_added_takes_its_share(own: StartOwn, mode: str) -> None:
+def test_a_worker_that_was_added_takes_its_share(own: Start, mode: str) -> None:
     served = own(WEB_CONCURRENCY="2")
     clients: list[SocketIOClient] = [open_websocket(served.url) for _ in range(8)]
     served.signal(signal.SIGTTIN)
@@ -534,12 +553,12 @@ def test_a_worker_that_was_added_takes_its_share(own: StartOwn, mode: str) -> No
             assert session.post("3").status == 200
     served.signal(signal.SIGTTOU)
     eventually(lambda: len(workers(served)) == 2, PATIENCE, "there are two workers")
-    wait_for_workers(served, 2)
     for client in clients:
         end(client)
+    wait_for_workers(served, 2)
 
 
-def test_a_stalled_worker_is_given_no_new_sessions(own: StartOwn, mode: str) -> None:
+def test_a_stalled_worker_is_given_no_new_sessions(own: Start, mode: str) -> None:
     served = own()
     with contextlib.closing(open_websocket(served.url)) as client:
         frozen = psutil.Process(process_of(client))
@@ -557,7 +576,7 @@ def test_a_stalled_worker_is_given_no_new_sessions(own: StartOwn, mode: str) -> 
 
 
 def test_a_master_that_is_killed_leaves_nothing_in_the_way(
-    own: StartOwn, mode: str, tmp_path: Path
+    own: Start, mode: str, tmp_path: Path
 ) -> None:
     served = own(TMPDIR=str(tmp_path))
     processes = workers(served)
