@@ -34,7 +34,7 @@ class Emitter:
         self._manager = _Publisher(url, name(service_name, "events", url=url))
 
     def emit(self, event: str, data: Any = None, to: Any = None, namespace: str = "/") -> None:
-        """Publish an event; it waits two seconds for the queue at most, and is not tried again.
+        """Publish an event; it waits a few seconds for the queue at most, and is not tried again.
 
         :param event: the event's name.
         :param data: what can be written as JSON, bytes included; a tuple for several arguments.
