@@ -105,7 +105,17 @@ class TestMakefile:
 
     def test_make_alone_lists_the_commands(self, fresh_project: BakedProject) -> None:
         listed = [line.split()[1] for line in make(fresh_project).splitlines()]
-        assert listed == ["help", "install", "run", "stack", "test", "lint", "format", "assets", "clean"]
+        assert listed == [
+            "help",
+            "install",
+            "run",
+            "stack",
+            "test",
+            "lint",
+            "format",
+            "assets",
+            "clean",
+        ]
 
     def test_a_python_that_is_too_old_is_refused_with_one_sentence(
         self, fresh_project: BakedProject, tmp_path: Path

@@ -54,7 +54,13 @@ class Chaos:
     def strike(self) -> None:
         """Do one harmful thing."""
         harm: Callable[[], None] = self._chance.choices(
-            (self.kill_worker, self.restart_queue, self.freeze_queue, self.reload, self.cut_clients),
+            (
+                self.kill_worker,
+                self.restart_queue,
+                self.freeze_queue,
+                self.reload,
+                self.cut_clients,
+            ),
             weights=(3, 1, 1, 1, 6),
         )[0]
         self.done.append(harm.__name__)

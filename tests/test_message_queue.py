@@ -440,7 +440,7 @@ def test_presence_and_the_work_of_one_process_survive_a_kill(
     (victim,) = eventually(lambda: at_work(settled.near, settled.far), PATIENCE, "one works")
     survivor, kept = (settled.far, far) if victim is settled.near else (settled.near, near)
     _, turn = ticks(victim)
-    os.kill(worker(victim).pid, signal.SIGKILL)  # type: ignore[arg-type]
+    os.kill(worker(victim).pid, signal.SIGKILL)
     # The process that gunicorn starts instead may take over as well as the other one.
     eventually(
         lambda: max(ticks(settled.near)[1], ticks(settled.far)[1]) > turn,

@@ -27,7 +27,7 @@ from following import (
 )
 from observing import MODES, not_json, worker
 from queues import Valkey, running
-from rawclient import encode_event
+from rawclient import RawWebSocket, SocketIOClient, encode_event
 from served import ServedProject, serve
 from waiting import eventually
 
@@ -77,6 +77,12 @@ def pair(
 def channel() -> str:
     """A channel of the test's own."""
     return f"c-{uuid.uuid4().hex[:8]}"
+
+
+def accepted_answer(client: SocketIOClient, message: dict[str, Any]) -> dict[str, Any] | None:
+    """Publish; return the acknowledgement if it was accepted."""
+    answer: dict[str, Any] = client.call("publish", message)
+    return answer if answer["ok"] else None
 
 
 def test_a_refresh_storm_while_others_publish(pair: Pair, channel: str) -> None:
@@ -139,9 +145,10 @@ def test_what_is_declined_during_an_outage_is_published_once_when_it_is_tried_ag
 
         pair.queue.start()
         accepted = eventually(
-            lambda: next((a for a in [client.call("publish", message)] if a["ok"]), None),
+            lambda: accepted_answer(client, message),
             PATIENCE,
         )
+        assert accepted
         assert accepted["sequence"] == client.call("publish", message)["sequence"] == 1
         for _ in range(2):
             assert post(pair.urls[1], channel, 2, headers_id).json()["sequence"] == 2
@@ -165,9 +172,10 @@ def test_a_frozen_queue_stops_nobody_but_who_publishes(pair: Pair, channel: str)
         finally:
             pair.queue.thaw()
         answer = eventually(
-            lambda: next((a for a in [client.call("publish", message)] if a["ok"]), None),
+            lambda: accepted_answer(client, message),
             PATIENCE,
         )
+        assert answer
         assert answer["sequence"] == 1
         assert client.wait_for_event("update").args[0]["sequence"] == 1
 
@@ -262,6 +270,7 @@ def test_bytes_come_back_as_bytes(pair: Pair, channel: str) -> None:
         client.send_packet(
             f'451-["publish",{{"channel":"{channel}","data":{{"_placeholder":true,"num":0}}}}]'
         )
+        assert isinstance(client, RawWebSocket)
         client.send_binary(b"\x00\xff")
         with contextlib.closing(connect(pair.urls[1], "websocket")) as other:
             eventually(lambda: subscribe(other, channel, 0)["sequences"][channel] == 1, PATIENCE)

@@ -109,7 +109,7 @@ def expect_that_nobody_missed_anything(
     for report in followers.report():
         assert report["sequences"] == list(range(1, count + 1)), report["reasons"]
         assert report["gaps"] == []
-        assert max(report["absences"], default=0) / 1000 < BACK_WITHIN, report["transports"]
+        assert max(report["absences"], default=0) / 1000 < BACK_WITHIN, report
     for watcher in watchers:
         assert max(watcher.absences, default=0) < BACK_WITHIN
 
@@ -123,7 +123,9 @@ def test_all_workers_are_replaced_one_generation_by_the_next(
     publishers = publish_everywhere(served.url, 100)
     served.signal(signal.SIGHUP)
     eventually(
-        lambda: not any(psutil.pid_exists(pid) for pid in before), PATIENCE, "the old ones have left"
+        lambda: not any(psutil.pid_exists(pid) for pid in before),
+        PATIENCE,
+        "the old ones have left",
     )
     for publisher in publishers:
         publisher.join(PATIENCE)

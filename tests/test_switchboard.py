@@ -115,7 +115,7 @@ def test_what_was_on_the_way_to_a_worker_that_is_gone_reaches_another(
 ) -> None:
     before = psutil.Process().num_fds()
     switchboard.send(0, 1, b"stranded", connection[0].fileno(), new=True)
-    assert switchboard.claim([0]) == 1
+    assert switchboard.claim([0], age=7) == 1
     assert switchboard.age(1) == 0
     assert switchboard.is_alone()
     parcel = switchboard.receive(0)
@@ -132,14 +132,14 @@ def test_the_slots_of_living_workers_are_not_given_again() -> None:
     arbiter: Any = SimpleNamespace(cfg=SimpleNamespace(workers=2), WORKERS={})
     slots = []
     for pid in range(3):
-        worker = SimpleNamespace(slot=None)
+        worker = SimpleNamespace(slot=None, age=pid + 1)
         assign_slot(arbiter, worker)
         arbiter.WORKERS[pid] = worker
         slots.append(worker.slot)
     assert slots == [0, 1, 2]
     del arbiter.WORKERS[1]
     release_slots(arbiter)
-    worker = SimpleNamespace(slot=None)
+    worker = SimpleNamespace(slot=None, age=4)
     assign_slot(arbiter, worker)
     assert worker.slot == 1
 

@@ -24,6 +24,7 @@ class Follower {
       this.lostAt ??= performance.now();
       this.reasons.push(reason);
     });
+    this.socket.on("connect_error", (error) => this.reasons.push(`${error.message} ${error.description ?? ""}`));
     this.socket.on("update", (update) => {
       this.sequences.push(update.sequence);
       this.epoch = update.epoch;

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 # one for each slot of its gunicorn.
 OTHER_DESCRIPTORS = 512
 
+LONGEST_START = 10.0
+"""Seconds for which a leaving worker waits for its successors; one that takes longer may never come."""
+
+PAUSE = 0.05
+"""Seconds between two looks whether they are there."""
+
 
 class ServiceWorker:
     """A mixin, to stand before gunicorn's own worker class."""
@@ -118,8 +124,21 @@ class ServiceWorker:
 
         if self.router:
             self.router.stop_welcoming()
+            self._await_successors(self.router)
+            self.left_at = time.monotonic()
         super().handle_exit(signal.SIGTERM, None)  # type: ignore[misc]
         drain(self.app.callable, self.log)
+
+    def _await_successors(self, router: Router) -> None:
+        """Keep the sessions until their clients have the new workers to go to.
+
+        On a reload gunicorn asks the old workers to leave while the new ones are still importing
+        the app, and one after the other: those who left first would send their clients to those who
+        are about to leave. When the whole service stops, none is being started and nobody waits.
+        """
+        deadline = time.monotonic() + LONGEST_START
+        while router.has_successors_to_come() and time.monotonic() < deadline:
+            time.sleep(PAUSE)
 
 
 def raise_descriptor_limit(needed: int) -> None:

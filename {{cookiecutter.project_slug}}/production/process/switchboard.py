@@ -57,7 +57,8 @@ class Column(IntEnum):
     SEEN = 2  # when it last gave a sign of life, in nanoseconds of the machine's monotonic clock
     SESSIONS = 3  # how many it has
     RECEIVED = 4  # new sessions that it has taken from its inbox
-    SENT = 5  # new sessions that the worker in the column's slot has put into this one's inbox
+    CLAIMED = 5  # the AGE of the worker that is being started for the slot, or has been
+    SENT = 6  # new sessions that the worker in the column's slot has put into this one's inbox
 
 
 @dataclass
@@ -92,15 +93,19 @@ class Switchboard:
 
     # In the master
 
-    def claim(self, taken: Iterable[int]) -> int | None:
-        """Return the lowest slot that no worker has.
+    def claim(self, taken: Iterable[int], age: int) -> int | None:
+        """Give the lowest slot that no worker has to one that is about to be started.
 
         :param taken: the slots of the workers that live.
-        :return: nothing if all are taken.
+        :param age: gunicorn's number of the new one.
+        :return: the slot; nothing if all are taken.
         """
         occupied = set(taken)
         self.reclaim(occupied)
-        return next((slot for slot in range(self.capacity) if slot not in occupied), None)
+        slot = next((slot for slot in range(self.capacity) if slot not in occupied), None)
+        if slot is not None:
+            self._set(Column.CLAIMED, slot, age)
+        return slot
 
     def reclaim(self, taken: Iterable[int]) -> None:
         """Forget the workers that are gone; let others answer what was on the way to them.
@@ -109,6 +114,7 @@ class Switchboard:
         """
         gone = set(range(self.capacity)).difference(taken)
         for slot in gone:
+            self._set(Column.CLAIMED, slot, 0)
             if self._cell(Column.AGE, slot):
                 self._set(Column.AGE, slot, 0)
                 self._set(Column.WELCOMING, slot, 0)
@@ -162,6 +168,11 @@ class Switchboard:
     def age(self, slot: int) -> int:
         """Return gunicorn's number of the worker in a slot, 0 if there is none or no such slot."""
         return self._cell(Column.AGE, slot) if 0 <= slot < self.capacity else 0
+
+    def is_starting(self) -> bool:
+        """Tell whether a worker has been started and is not there yet."""
+        ages = zip(self._column(Column.CLAIMED), self._column(Column.AGE), strict=True)
+        return any(claimed not in (0, age) for claimed, age in ages)
 
     def is_alone(self) -> bool:
         """Tell whether there is one worker only."""
