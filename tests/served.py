@@ -27,6 +27,8 @@ class ServedProject:
     :param log_path: where its output goes.
     :param environment: what differs from the settings' defaults.
     :param arguments: further command-line arguments for gunicorn.
+    :param prefix: a command that runs another, in front of gunicorn's.
+    :param host: the address on which it listens.
     """
 
     def __init__(
@@ -35,16 +37,19 @@ class ServedProject:
         log_path: Path,
         environment: dict[str, str],
         arguments: tuple[str, ...] = (),
+        prefix: tuple[str, ...] = (),
+        host: str = "127.0.0.1",
     ) -> None:
         port = free_port()
+        self.host = host
         self.scheme = "http"
         self.port = port
         self._log_path = log_path
         with log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", *arguments],
+                [*prefix, sys.executable, "-m", "gunicorn", *arguments],
                 cwd=project.path,
-                env={**clean_environment(), "BIND": f"127.0.0.1:{port}", **environment},
+                env={**clean_environment(), "BIND": f"{host}:{port}", **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -53,7 +58,7 @@ class ServedProject:
     @property
     def url(self) -> str:
         """Where it is served."""
-        return f"{self.scheme}://127.0.0.1:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}"
 
     @property
     def pid(self) -> int:
