@@ -14,8 +14,8 @@ from baking import Bake
 from following import Publisher, expect_everything, watching
 from namespaces import Host, Network, NotPermittedError, inside, network, run_in
 from proxies import nginx
-from routed import spread, wait_for_workers
 from rawclient import open_websocket
+from routed import spread, wait_for_workers
 from served import ServedProject, free_port
 from waiting import eventually
 
@@ -55,9 +55,7 @@ def start_service(
         "DRAIN_SECONDS": "1",
     }
     log_path = directory / f"{host_id}.log"
-    served = ServedProject(
-        bake(), log_path, environment, prefix=host.prefix, host=host.address
-    )
+    served = ServedProject(bake(), log_path, environment, prefix=host.prefix, host=host.address)
     stack.callback(served.stop)
     served.wait_until_ready()
     wait_for_workers(served, 2)
