@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from baking import ASYNC_MODES, Bake
+from baking import ASYNC_MODES, Bake, BakedProject
 from following import Publisher, Watcher, expect_everything
 from observing import LogMark
 from queues import running
@@ -143,3 +144,26 @@ def test_a_worker_that_is_killed_costs_its_clients_a_moment(
     for publisher in publishers:
         publisher.join(PATIENCE)
     expect_that_nobody_missed_anything(followers, watchers, 60)
+
+
+def test_another_number_of_workers_takes_a_reload(bake: Bake, tmp_path: Path, mode: str) -> None:
+    project = BakedProject(tmp_path / "growing")
+    shutil.copytree(bake().path, project.path)
+    settings = project.path / ".env"
+    secret = settings.read_text()
+    with running(tmp_path) as queue:
+        settings.write_text(f"{secret}WEB_CONCURRENCY=1\n")
+        environment = {"ASYNC_MODE": mode, "REDIS_URL": queue.url, "DRAIN_SECONDS": "1"}
+        with serve(project, tmp_path / "growing.log", **environment) as served:
+            mark = LogMark(served)
+            for count in (3, 2):
+                settings.write_text(f"{secret}WEB_CONCURRENCY={count}\n")
+                before = {process.pid for process in workers(served)}
+                served.signal(signal.SIGHUP)
+                eventually(
+                    lambda gone=before: not any(psutil.pid_exists(pid) for pid in gone),  # type: ignore[misc]
+                    PATIENCE,
+                    "the old ones have left",
+                )
+                wait_for_workers(served, count)
+            assert mark.loud() == []
