@@ -5,8 +5,9 @@ updates in the order of their numbers and, after an interruption, those that wer
 
 Updates are ``update`` events with the data, its number in the channel and the numbering's ``epoch``.
 To a session that names the last update that it saw, all that were confirmed since then are sent
-before its subscription is acknowledged; live ones follow, before the acknowledgement or after it. What this process itself missed and cannot have any
-more shows in the next number, or is said in a ``gap`` event.
+before its subscription is acknowledged; live ones follow, before the acknowledgement or after it.
+What this process itself missed and cannot have any more shows in the next number, or is said in a
+``gap`` event.
 """
 
 from __future__ import annotations
