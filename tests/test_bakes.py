@@ -75,13 +75,13 @@ def test_its_requirements_are_what_is_tested_here(project: BakedProject) -> None
         assert version(requirement.name) in requirement.specifier
 
 
-@pytest.fixture(scope="module", params=ASYNC_MODES)
-def fresh_project(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> BakedProject:
-    """A project in a directory whose name has a space, in which the Makefile may do as it likes."""
-    answers = {"description": ODD_TEXT, "async_mode": request.param}
-    return generate(tmp_path_factory.mktemp("fresh copy") / "output", answers)
+@pytest.fixture(scope="module")
+def fresh_project(tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
+    """A project in a directory whose name has a space, in which the Makefile may do as it likes.
+
+    Of one mode: what the others install is installed for all the other tests.
+    """
+    return generate(tmp_path_factory.mktemp("fresh copy") / "output", {"description": ODD_TEXT})
 
 
 def listed_by_git(project: BakedProject, *options: str) -> list[str]:
