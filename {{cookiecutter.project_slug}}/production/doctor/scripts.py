@@ -1,0 +1,191 @@
+"""JavaScript, in files and pages: enough of its grammar to tell code from comments and strings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from production.doctor.project import Project
+from production.doctor.sources import Kind, Source
+
+LONGEST_LINE = 2_000
+"""Characters; a longer line was written by a machine."""
+
+_SCRIPT = re.compile(r"(<script\b[^>]*>)(.*?)(?:</script\s*>|\Z)", re.IGNORECASE | re.DOTALL)
+_PAGE_COMMENT = re.compile(r"<!--.*?-->|\{#.*?#\}", re.DOTALL)
+
+# What may stand before a regular expression; after anything else a slash divides.
+_BEFORE_REGEX = re.compile(r"(?:^|[(,=:\[!&|?{};+\-*%~^<>]|\b(?:return|typeof|case|in|of))\s*$")
+
+
+@dataclass(frozen=True)
+class Script:
+    """JavaScript of one file.
+
+    :param source: the file.
+    :param code: as long as the file's text, so that offsets agree; what is no code is blank.
+    """
+
+    source: Source
+    code: str
+
+    @cached_property
+    def bare(self) -> str:
+        """The code with the insides of its strings blank, for matching brackets."""
+        return _blank(self.code, strings=True)
+
+    @cached_property
+    def is_client(self) -> bool:
+        """Whether it speaks Socket.IO or WebSocket from a browser."""
+        if re.search(
+            r"require\(\s*['\"]socket\.io['\"]\s*\)|from\s+['\"]socket\.io['\"]", self.code
+        ):
+            return False
+        return bool(
+            re.search(
+                r"\bio\s*(?:\.\s*connect\s*)?\(|socket\.io-client|\bWebSocket\b|\bsocket\.on\(",
+                self.code,
+            )
+        )
+
+    def line_of(self, offset: int) -> int:
+        """Return the line of an offset."""
+        return self.source.line_of(offset)
+
+    def line_at(self, offset: int) -> str:
+        """Return the code of the line that an offset is in."""
+        start = self.code.rfind("\n", 0, offset) + 1
+        end = self.code.find("\n", offset)
+        return self.code[start : end if end >= 0 else None]
+
+    def finditer(self, pattern: str) -> Iterator[re.Match[str]]:
+        """Yield where a pattern is in the code."""
+        return re.finditer(pattern, self.code)
+
+    def brackets(self, offset: int) -> tuple[int, int]:
+        """Return where the bracket that opens at or after an offset begins and ends."""
+        closing = {"(": ")", "[": "]", "{": "}"}
+        waiting: list[str] = []
+        start = offset
+        for position in range(offset, len(self.bare)):
+            character = self.bare[position]
+            if character in closing:
+                if not waiting:
+                    start = position
+                waiting.append(closing[character])
+            elif waiting and character == waiting[-1]:
+                waiting.pop()
+                if not waiting:
+                    return start, position + 1
+        return start, len(self.bare)
+
+    def calls(self, pattern: str) -> Iterator[tuple[int, str]]:
+        """Yield the calls whose name, up to the bracket, matches: the offset and the arguments."""
+        for match in re.finditer(pattern + r"\s*\(", self.bare):
+            start, end = self.brackets(match.end() - 1)
+            yield match.start(), self.code[start + 1 : end - 1]
+
+
+@lru_cache(maxsize=2)
+def scripts(project: Project) -> list[Script]:
+    """Return the JavaScript that people wrote: scripts, and what stands in pages."""
+    found: list[Script] = []
+    for source in project.of(Kind.SCRIPT, Kind.PAGE):
+        if is_minified(source):
+            continue
+        if source.kind is Kind.SCRIPT:
+            found.append(Script(source, _blank(source.text)))
+            continue
+        page = uncommented(source)
+        kept = [" "] * len(page)
+        for match in _SCRIPT.finditer(page):
+            kept[match.start(2) : match.end(2)] = match[2]
+        blank = "".join(
+            "\n" if original == "\n" else character
+            for original, character in zip(page, kept, strict=True)
+        )
+        found.append(Script(source, _blank(blank)))
+    return found
+
+
+def is_minified(source: Source) -> bool:
+    """Tell whether a machine wrote a file."""
+    return ".min." in source.path or any(len(line) > LONGEST_LINE for line in source.lines)
+
+
+def uncommented(source: Source) -> str:
+    """Return a page's text with its comments blank."""
+    return _PAGE_COMMENT.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), source.text)
+
+
+def _blank(text: str, *, strings: bool = False) -> str:
+    """Make comments blank, and on demand the insides of strings and regular expressions."""
+    output = list(text)
+    position = 0
+    # Where the current line's code began to matter for telling a regular expression.
+    while position < len(text):
+        character = text[position]
+        two = text[position : position + 2]
+        if two == "//":
+            end = text.find("\n", position)
+            end = len(text) if end < 0 else end
+            output[position:end] = " " * (end - position)
+        elif two == "/*":
+            end = text.find("*/", position + 2)
+            end = len(text) if end < 0 else end + 2
+            for index in range(position, end):
+                if text[index] != "\n":
+                    output[index] = " "
+        elif character in "'\"`":
+            end = _end_of_string(text, position)
+            if strings:
+                _blank_inside(text, output, position, end)
+        elif character == "/" and _BEFORE_REGEX.search(
+            "".join(output[max(0, position - 40) : position])
+        ):
+            end = _end_of_regex(text, position)
+            if strings:
+                _blank_inside(text, output, position, end)
+        else:
+            end = position + 1
+        position = end
+    return "".join(output)
+
+
+def _blank_inside(text: str, output: list[str], start: int, end: int) -> None:
+    for index in range(start + 1, end - 1):
+        if text[index] != "\n":
+            output[index] = " "
+
+
+def _end_of_string(text: str, start: int) -> int:
+    quote = text[start]
+    position = start + 1
+    while position < len(text):
+        if text[position] == "\\":
+            position += 2
+            continue
+        if text[position] == quote:
+            return position + 1
+        if text[position] == "\n" and quote != "`":
+            return position
+        position += 1
+    return len(text)
+
+
+def _end_of_regex(text: str, start: int) -> int:
+    position, in_class = start + 1, False
+    while position < len(text) and text[position] != "\n":
+        if text[position] == "\\":
+            position += 2
+            continue
+        if text[position] == "[":
+            in_class = True
+        elif text[position] == "]":
+            in_class = False
+        elif text[position] == "/" and not in_class:
+            return position + 1
+        position += 1
+    return start + 1
