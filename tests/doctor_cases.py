@@ -100,6 +100,7 @@ def requirement(wrong: str, right: str, *more: str, others: str = "") -> Case:
         f"{right}\n",
         "requirements.txt",
         around=others,
+        others={"app.py": APP},
         more_right=tuple(f"{text}\n" for text in more),
     )
 

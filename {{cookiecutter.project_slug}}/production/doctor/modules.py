@@ -189,7 +189,10 @@ def constant(node: ast.expr | None) -> object:
         case ast.BinOp(op=ast.Mult()):
             left, right = constant(node.left), constant(node.right)
             if isinstance(left, int | float) and isinstance(right, int | float):
-                return left * right
+                try:
+                    return left * right
+                except OverflowError:
+                    return MISSING
         case ast.BinOp(op=ast.Pow()):
             left, right = constant(node.left), constant(node.right)
             if (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,9 @@ from production.doctor.modules import (
     walk_here,
 )
 from production.doctor.sources import Kind, Reader, Source
+
+MOST_HOPS = 10
+"""Modules through which a name is followed to its definition; imports may go in circles."""
 
 GREEN_MODES = ("eventlet", "gevent", "gevent_uwsgi")
 
@@ -148,11 +152,14 @@ class Project:
 
     @cached_property
     def uses_flask_socketio(self) -> bool:
-        """Whether any file imports Flask-SocketIO."""
-        return any(
-            origin.partition(".")[0] == "flask_socketio" or origin.startswith("flask.ext.socketio")
-            for module in self.modules
-            for origin in module.imports.values()
+        """Whether any file imports Flask-SocketIO, or requires it."""
+        imports = re.compile(
+            r"^\s*(?:from|import)\s+(?:flask_socketio|flask\.ext\.socketio)\b", re.M
+        )
+        requires = re.compile(r"^\W*(?:[\w-]+\s*=\s*\[\W*)?flask[-_.]socketio\b", re.M | re.I)
+        return any(imports.search(source.text) for source in self.of(Kind.PYTHON)) or any(
+            requires.search(source.text)
+            for source in self.of(Kind.REQUIREMENTS, Kind.PYPROJECT, Kind.PIPFILE)
         )
 
     # The SocketIO objects and their options
@@ -409,44 +416,46 @@ class Project:
         candidates = self._methods.get(node.attr, [])
         return candidates[0] if len(candidates) == 1 else self._method_of_instance(module, node)
 
+    def definition(self, module: Module, name: str) -> tuple[Module, str]:
+        """Follow a name through the project's imports to the module that defines it.
+
+        :return: that module and the name there; the module itself if it imports no such name.
+        """
+        for _ in range(MOST_HOPS):
+            origin, _, imported = module.imports.get(name, "").rpartition(".")
+            other = self.module_named(origin)
+            if other is None or other is module:
+                break
+            module, name = other, imported
+        return module, name
+
     def _function_named(self, module: Module, name: str) -> tuple[Module, Function] | None:
-        for function in module.functions:
-            if function.name == name and module.class_of(function) is None:
-                return module, function
-        origin, _, imported = module.imports.get(name, "").rpartition(".")
-        other = self.module_named(origin)
-        if other is None or other is module:
-            return None
-        for function in other.functions:
-            if function.name == imported and other.class_of(function) is None:
-                return other, function
-        # A package that re-exports it.
-        return self._function_named(other, imported) if imported in other.imports else None
+        for owner, called in ((module, name), self.definition(module, name)):
+            for function in owner.functions:
+                if function.name == called and owner.class_of(function) is None:
+                    return owner, function
+        return None
 
     def _method_of_instance(
         self, module: Module, node: ast.Attribute
     ) -> tuple[Module, Function] | None:
         """Resolve ``thing.method`` where ``thing = Thing()`` stands at the top level of a module."""
-        name = last_name(node.value)
-        origin, _, imported = module.imports.get(name, "").rpartition(".")
-        for owner, instance in ((module, name), (self.module_named(origin), imported)):
-            made = owner.top_level.get(instance) if owner else None
-            if owner and isinstance(made, ast.Call):
-                found = self.class_named(owner, made.func)
-                if found:
-                    return _method(*found, node.attr)
-        return None
+        owner, instance = self.definition(module, last_name(node.value))
+        made = owner.top_level.get(instance)
+        found = self.class_named(owner, made.func) if isinstance(made, ast.Call) else None
+        return _method(*found, node.attr) if found else None
 
     def class_named(self, module: Module, node: ast.expr) -> tuple[Module, ast.ClassDef] | None:
         """Return the project's class that an expression names, as far as names tell."""
-        for one in module.classes:
-            if isinstance(node, ast.Name) and one.name == node.id:
-                return module, one
-        origin, _, name = module.dotted(node).rpartition(".")
-        other = self.module_named(origin)
-        for one in other.classes if other else ():
-            if other and one.name == name:
-                return other, one
+        if isinstance(node, ast.Attribute):
+            owner, name = self.imported_module(module, node.value), node.attr
+        else:
+            owner, name = self.definition(module, last_name(node))
+        if owner is not None:
+            owner, name = self.definition(owner, name)
+            for one in owner.classes:
+                if one.name == name:
+                    return owner, one
         return None
 
     def reach(
@@ -487,6 +496,8 @@ class Project:
         found: list[tuple[Module, ast.AST]] = []
         called: list[tuple[Module, Function]] = []
         for module in self.modules:
+            if module.name.rpartition(".")[2] == "__main__":
+                continue  # a script by nature
             for statement in import_time_statements(module.tree.body):
                 if isinstance(statement, Function | ast.ClassDef):
                     if isinstance(statement, Function) and statement.name in FACTORY_NAMES:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from production.doctor.checks.state import IN_PROCESS
-from production.doctor.model import Finding, Note, Place, Severity
+from production.doctor.model import Check, Finding, Note, Place, Severity
 from production.doctor.project import Project
 from production.doctor.registry import all_checks
+
+ANY_PROJECT = ("0", "9")
+"""The areas that are checked in every project; the others only where Flask-SocketIO is used."""
 
 NAMES = frozenset({"SECRET_KEY", "FLASK_SECRET_KEY"})
 
@@ -75,10 +78,18 @@ def check_project(project: Project, ignored: Collection[str] = ()) -> Report:
     :param ignored: codes that are left out.
     """
     found: dict[tuple[str, int, str, str], Finding] = {}
+    notes = list(project.notes)
     for check in all_checks():
-        if check.code in ignored:
+        if check.code in ignored or not _concerns(check, project):
             continue
-        for place in check.find(project):
+        try:
+            places = list(check.find(project))
+        except RecursionError:
+            notes.append(
+                Note(".", f"{check.code} was not checked: an expression is nested too deep")
+            )
+            continue
+        for place in places:
             if check.code not in place.source.ignored(place.line):
                 key = (place.source.path, place.line, check.code, place.subject)
                 found.setdefault(
@@ -93,7 +104,12 @@ def check_project(project: Project, ignored: Collection[str] = ()) -> Report:
                     ),
                 )
     findings = tuple(found[key] for key in sorted(found))
-    return Report(project.root, findings, tuple(sorted(project.notes, key=lambda one: one.path)))
+    return Report(project.root, findings, tuple(sorted(notes, key=lambda one: one.path)))
+
+
+def _concerns(check: Check, project: Project) -> bool:
+    """Tell whether a check says anything about an app that may not use Flask-SocketIO."""
+    return project.uses_flask_socketio or check.code[3] in ANY_PROJECT
 
 
 def state_verdict(root: Path) -> StateVerdict:
@@ -119,7 +135,8 @@ def verdict_of(report: Report) -> StateVerdict:
 
 
 def _may_hide_python(note: Note) -> bool:
-    return note.path.endswith((".py", ".pyw")) or "." not in note.path.rpartition("/")[2]
+    name = note.path.rpartition("/")[2]
+    return name.endswith((".py", ".pyw")) or "." not in name or name == "."
 
 
 def _quote(place: Place) -> str:

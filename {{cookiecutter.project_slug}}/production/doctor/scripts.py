@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +14,11 @@ from production.doctor.sources import Kind, Source
 LONGEST_LINE = 2_000
 """Characters; a longer line was written by a machine."""
 
-_SCRIPT = re.compile(r"(<script\b[^>]*>)(.*?)(?:</script\s*>|\Z)", re.IGNORECASE | re.DOTALL)
-_PAGE_COMMENT = re.compile(r"<!--.*?-->|\{#.*?#\}", re.DOTALL)
+LONGEST_CALL = 20_000
+"""Characters of a call's arguments that are read."""
+
+MOST_CALLS = 2_000
+"""Calls of one kind in one file that are looked at."""
 
 # What may stand before a regular expression; after anything else a slash divides.
 _BEFORE_REGEX = re.compile(r"(?:^|[(,=:\[!&|?{};+\-*%~^<>]|\b(?:return|typeof|case|in|of))\s*$")
@@ -69,7 +73,8 @@ class Script:
         closing = {"(": ")", "[": "]", "{": "}"}
         waiting: list[str] = []
         start = offset
-        for position in range(offset, len(self.bare)):
+        last = min(len(self.bare), offset + LONGEST_CALL)
+        for position in range(offset, last):
             character = self.bare[position]
             if character in closing:
                 if not waiting:
@@ -79,11 +84,11 @@ class Script:
                 waiting.pop()
                 if not waiting:
                     return start, position + 1
-        return start, len(self.bare)
+        return start, last
 
     def calls(self, pattern: str) -> Iterator[tuple[int, str]]:
         """Yield the calls whose name, up to the bracket, matches: the offset and the arguments."""
-        for match in re.finditer(pattern + r"\s*\(", self.bare):
+        for match in itertools.islice(re.finditer(pattern + r"\s*\(", self.bare), MOST_CALLS):
             start, end = self.brackets(match.end() - 1)
             yield match.start(), self.code[start + 1 : end - 1]
 
@@ -100,8 +105,8 @@ def scripts(project: Project) -> list[Script]:
             continue
         page = uncommented(source)
         kept = [" "] * len(page)
-        for match in _SCRIPT.finditer(page):
-            kept[match.start(2) : match.end(2)] = match[2]
+        for start, end in _inside_scripts(page):
+            kept[start:end] = page[start:end]
         blank = "".join(
             "\n" if original == "\n" else character
             for original, character in zip(page, kept, strict=True)
@@ -116,15 +121,42 @@ def is_minified(source: Source) -> bool:
 
 
 def uncommented(source: Source) -> str:
-    """Return a page's text with its comments blank."""
-    return _PAGE_COMMENT.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), source.text)
+    """Return a page's text with its comments, those of Jinja too, blank."""
+    text = source.text
+    for opening, closing in (("<!--", "-->"), ("{#", "#}")):
+        parts: list[str] = []
+        position = 0
+        while (start := text.find(opening, position)) >= 0:
+            end = text.find(closing, start + len(opening))
+            if end < 0:
+                break
+            end += len(closing)
+            parts += [text[position:start], re.sub(r"[^\n]", " ", text[start:end])]
+            position = end
+        text = "".join([*parts, text[position:]])
+    return text
+
+
+def _inside_scripts(page: str) -> Iterator[tuple[int, int]]:
+    """Yield where the contents of a page's script elements begin and end."""
+    lowered = page.lower()
+    # Lowering a few letters of other alphabets changes the length.
+    text = lowered if len(lowered) == len(page) else page
+    position = 0
+    while (opening := text.find("<script", position)) >= 0:
+        start = text.find(">", opening) + 1
+        if not start:
+            return
+        end = text.find("</script", start)
+        end = len(text) if end < 0 else end
+        yield start, end
+        position = end
 
 
 def _blank(text: str, *, strings: bool = False) -> str:
     """Make comments blank, and on demand the insides of strings and regular expressions."""
     output = list(text)
     position = 0
-    # Where the current line's code began to matter for telling a regular expression.
     while position < len(text):
         character = text[position]
         two = text[position : position + 2]

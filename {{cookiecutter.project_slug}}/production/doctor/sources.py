@@ -5,6 +5,7 @@ Nothing is imported or run. Whatever cannot be read becomes a note, never an exc
 
 from __future__ import annotations
 
+import bisect
 import codecs
 import os
 import re
@@ -138,9 +139,13 @@ class Source:
         text = self.lines[line - 1].strip() if 0 < line <= len(self.lines) else ""
         return text if len(text) <= 200 else text[:197] + "..."
 
+    @cached_property
+    def _line_ends(self) -> list[int]:
+        return [match.start() for match in re.finditer("\n", self.text)]
+
     def line_of(self, offset: int) -> int:
         """Return the line of a character's offset in the text."""
-        return self.text.count("\n", 0, offset) + 1
+        return bisect.bisect_left(self._line_ends, offset) + 1
 
     def ignored(self, line: int) -> frozenset[str]:
         """Return the codes that a comment on the line, or alone on the line above, ignores."""
@@ -148,7 +153,7 @@ class Source:
         for number in (line, line - 1):
             text = self.lines[number - 1] if 0 < number <= len(self.lines) else ""
             alone = text.lstrip().startswith(("#", "//", "/*", "<!--", ";", "{#"))
-            if number == line or alone:
+            if "production:" in text and (number == line or alone):
                 for match in _IGNORE.finditer(text):
                     codes.update(part.strip() for part in match[1].split(","))
         return frozenset(codes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 
 from production.doctor.model import Place, Severity
@@ -17,8 +18,25 @@ from production.doctor.modules import (
 from production.doctor.project import Project
 from production.doctor.registry import EVENTLET, FLASK_SOCKETIO, check
 
-# What may be imported before the patch: nothing of it makes locks or sockets that matter.
-HARMLESS = frozenset({"__future__", "eventlet", "gevent", "os", "sys", "typing", "warnings"})
+# What of the standard library makes locks and sockets when it is imported, or hands them on.
+LATE = frozenset(
+    {
+        "asyncio",
+        "concurrent",
+        "http",
+        "logging",
+        "multiprocessing",
+        "queue",
+        "select",
+        "selectors",
+        "socket",
+        "socketserver",
+        "ssl",
+        "threading",
+        "urllib",
+    }
+)
+HARMLESS = frozenset({"eventlet", "gevent", *sys.stdlib_module_names}) - LATE
 
 BLOCKING = {
     "time.sleep": "socketio.sleep",

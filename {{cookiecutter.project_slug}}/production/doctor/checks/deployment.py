@@ -32,7 +32,7 @@ def _given(gunicorn: Gunicorn, name: str) -> Place:
 
 def _ours(project: Project) -> list[Gunicorn]:
     """Return the gunicorns that the project configures itself, and not through the layer."""
-    return [] if project.has_layer or not project.uses_flask_socketio else gunicorns(project)
+    return [] if project.has_layer else gunicorns(project)
 
 
 @check(
@@ -63,7 +63,7 @@ def eventlet_worker(project: Project) -> Iterator[Place]:
     evidence=(f"{FLASK_SOCKETIO}439", f"{FLASK_SOCKETIO}1301", DEPLOYMENT),
 )
 def several_workers(project: Project) -> Iterator[Place]:
-    if project.has_layer or not project.uses_flask_socketio:
+    if project.has_layer:
         return
     only_websocket = any(
         option.constant == ["websocket"] for option in project.options_named("transports")
@@ -240,8 +240,6 @@ def _script(project: Project, command: Command) -> Module | None:
     evidence=("https://docs.docker.com/reference/dockerfile/#healthcheck",),
 )
 def front_page_check(project: Project) -> Iterator[Place]:
-    if not project.uses_flask_socketio:
-        return
     for source in project.of(Kind.DOCKERFILE, Kind.COMPOSE):
         health = False
         for number, line in enumerate(source.lines, 1):
@@ -262,8 +260,6 @@ def _directives(source: Source) -> Iterator[tuple[int, str, str]]:
 
 def _units(project: Project) -> Iterator[tuple[Source, dict[str, tuple[int, str]], Command]]:
     """Yield the units that start this project, with their directives."""
-    if not project.uses_flask_socketio:
-        return
     for command in commands(project):
         if command.source.kind is not Kind.SYSTEMD:
             continue
@@ -348,8 +344,6 @@ def forbidden_socket(project: Project) -> Iterator[Place]:
     evidence=(f"{PYTHON_SOCKETIO}35", f"{PYTHON_SOCKETIO}633", f"{FLASK_SOCKETIO}259"),
 )
 def missing_hidden_import(project: Project) -> Iterator[Place]:
-    if not project.uses_flask_socketio:
-        return
     for source in project.of(Kind.SPEC):
         try:
             module = Module(source)
@@ -376,9 +370,7 @@ def missing_hidden_import(project: Project) -> Iterator[Place]:
     evidence=("https://pyinstaller.org/en/stable/spec-files.html#adding-data-files",),
 )
 def missing_data_files(project: Project) -> Iterator[Place]:
-    if not project.uses_flask_socketio or not any(
-        "templates/" in f"/{page.path}" for page in project.of(Kind.PAGE)
-    ):
+    if not any("templates/" in f"/{page.path}" for page in project.of(Kind.PAGE)):
         return
     for source in project.of(Kind.SPEC):
         try:

@@ -175,8 +175,6 @@ def _flask_hooks(project: Project, *names: str) -> Iterator[tuple[Module, Functi
     evidence=(FLASK_ERRORS, f"{FAILURES}1-write-before-start_response"),
 )
 def catch_all(project: Project) -> Iterator[Place]:
-    if not project.uses_flask_socketio:
-        return
     for module, function, decorator in _flask_hooks(project, "errorhandler", "app_errorhandler"):
         if not (isinstance(decorator, ast.Call) and decorator.args):
             continue
@@ -215,8 +213,6 @@ def _passes_http_errors(function: Function) -> bool:
     evidence=(f"{FAILURES}1-write-before-start_response",),
 )
 def content_type_by_status(project: Project) -> Iterator[Place]:
-    if not project.uses_flask_socketio:
-        return
     for module, function, _ in _flask_hooks(project, "after_request", "after_app_request"):
         for node in ast.walk(function):
             if not (isinstance(node, ast.If) and "status" in ast.dump(node.test)):
@@ -264,8 +260,6 @@ def hook_for_socketio(project: Project) -> Iterator[Place]:
     evidence=(f"{FAILURES}4-noise-whenever-a-client-leaves",),
 )
 def matched_text(project: Project) -> Iterator[Place]:
-    if not project.uses_flask_socketio:
-        return
     for module in project.modules:
         for node in module.nodes:
             if (
@@ -299,8 +293,6 @@ def _is_text_of_exception(module: Module, node: ast.AST, text: ast.expr) -> bool
     evidence=(f"{FAILURES}4-noise-whenever-a-client-leaves", GETTING_STARTED),
 )
 def swallowed(project: Project) -> Iterator[Place]:
-    if not project.uses_flask_socketio:
-        return
     handlers = {handler.function for handler in project.handlers}
     for module in project.modules:
         for node in module.nodes:
@@ -482,8 +474,6 @@ def close_own_room(project: Project) -> Iterator[Place]:
     evidence=("https://python-socketio.readthedocs.io/en/latest/client.html",),
 )
 def blind_diagnosis(project: Project) -> Iterator[Place]:
-    if not project.uses_flask_socketio:
-        return
     for module in project.modules:
         if not HEALTH_NAME.search(module.source.path.rpartition("/")[2]):
             continue

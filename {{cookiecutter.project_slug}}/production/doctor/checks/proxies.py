@@ -21,8 +21,6 @@ Location = tuple[Source, Directive, Directive]
 
 def _passes(project: Project) -> Iterator[Location]:
     """Yield every block that passes requests to the app."""
-    if not project.uses_flask_socketio:
-        return
     for source in project.of(Kind.NGINX):
         for one in parse(source).inside():
             if one.name == "proxy_pass" and one.parent is not None:

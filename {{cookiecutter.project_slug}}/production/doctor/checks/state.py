@@ -189,18 +189,16 @@ def _find(
     expression: ast.expr,
 ) -> Kept | None:
     """Find the container that a name, or ``module.name``, stands for."""
-    if name in containers[module]:
-        return containers[module][name]
-    origin, _, imported = module.imports.get(name, "").rpartition(".")
-    other = project.module_named(origin)
-    if other is not None and imported in containers[other]:
-        return containers[other][imported]
+    owner, imported = project.definition(module, name)
+    for made, known in ((module, name), (owner, imported)):
+        if known in containers[made]:
+            return containers[made][known]
     # module.name[...] = ...
     while isinstance(expression, ast.Subscript | ast.Attribute | ast.Call):
         if isinstance(expression, ast.Attribute):
-            owner = project.imported_module(module, expression.value)
-            if owner is not None and expression.attr in containers[owner]:
-                return containers[owner][expression.attr]
+            imported_from = project.imported_module(module, expression.value)
+            if imported_from is not None and expression.attr in containers[imported_from]:
+                return containers[imported_from][expression.attr]
         expression = expression.func if isinstance(expression, ast.Call) else expression.value
     return None
 
@@ -217,6 +215,22 @@ def _find(
 def module_state(project: Project) -> Iterator[Place]:
     for kept in _kept_containers(project):
         yield kept.place()
+    for function, (module, _) in project.served.items():
+        for node in ast.walk(function):
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            for target in targets:
+                if isinstance(target, ast.Subscript) and _is_app_config(module, target.value):
+                    name = ast.unparse(target)
+                    yield Place(module.source, target.lineno, name, f"`{name}` is changed here")
+
+
+def _is_app_config(module: Module, node: ast.expr) -> bool:
+    """Tell whether an expression is the configuration of the app, as a handler sees it."""
+    return module.dotted(node) in {"app.config", "flask.current_app.config"} or (
+        last_name(node) == "config"
+        and isinstance(node, ast.Attribute)
+        and module.dotted(node.value).endswith(".app")
+    )
 
 
 def _starts_task(module: Module, value: ast.expr) -> bool:
