@@ -6,7 +6,10 @@ import inspect
 import json
 import os
 import re
+import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +290,42 @@ class TestNoFalseAlarm:
         )
         assert not check_folder(write(tmp_path, {"templates/index.html": page})).findings
 
+    def test_the_nginx_of_upstreams_documentation(self, tmp_path: Path) -> None:
+        text = (
+            "server {\n    listen 8080;\n    location / {\n        include proxy_params;\n"
+            "        proxy_pass http://127.0.0.1:5000;\n    }\n    location /socket.io {\n"
+            "        include proxy_params;\n        proxy_http_version 1.1;\n"
+            "        proxy_set_header Upgrade $http_upgrade;\n"
+            '        proxy_set_header Connection "Upgrade";\n'
+            "        proxy_pass http://127.0.0.1:5000/socket.io;\n    }\n}\n"
+        )
+        assert not check_folder(write(tmp_path, {"app.py": APP, "nginx.conf": text})).findings
+
+    def test_a_project_without_flask_socketio(self, tmp_path: Path) -> None:
+        """What is a fault of a Flask-SocketIO app need not be one elsewhere."""
+        files = {
+            "app.py": "from flask import Flask\napp = Flask(__name__)\napp.secret_key = 'x'\napp.run()\n",
+            "Procfile": "web: gunicorn --workers 4 app:app\n",
+            "requirements.txt": "gunicorn\ngevent\n",
+        }
+        assert not check_folder(write(tmp_path, files)).findings
+
+    def test_what_stands_in_a_script_by_nature_is_no_import(self, tmp_path: Path) -> None:
+        files = {
+            "chat/app.py": APP,
+            "chat/__main__.py": "from .app import app, socketio\nsocketio.run(app)\n",
+        }
+        assert not check_folder(write(tmp_path, files)).findings
+
+    def test_a_layer_that_decides_workers_itself(self, tmp_path: Path) -> None:
+        files = {
+            "app.py": APP,
+            "gunicorn.conf.py": "from production.process.configuration import read_settings\n"
+            "workers = read_settings().web_concurrency\n",
+            "Dockerfile": 'FROM python\nENV WEB_CONCURRENCY=4\nCMD ["gunicorn"]\n',
+        }
+        assert not check_folder(write(tmp_path, files)).findings
+
     def test_other_peoples_code_is_left_alone(self, tmp_path: Path) -> None:
         wrong = CASES["FSP102"].bad["app.py"]
         files = {
@@ -309,6 +348,34 @@ class TestStateVerdict:
         verdict = state_verdict(write(tmp_path, {"app.py": APP}))
         assert not verdict.keeps_state
         assert verdict.allows_several_workers
+
+    def test_the_configuration_of_the_app_is_state_too(self, tmp_path: Path) -> None:
+        text = APP + "@socketio.on('x')\ndef x(data):\n    app.config['fd'] = data\n"
+        (one,) = state_verdict(write(tmp_path, {"app.py": text})).evidence
+        assert one.quote == "app.config['fd'] = data"
+
+    def test_names_that_are_handed_on_in_a_circle(self, tmp_path: Path) -> None:
+        files = {
+            "a.py": "from b import users, save\n",
+            "b.py": "from a import users, save\n",
+            "app.py": APP
+            + "from a import users, save\n@socketio.on('x')\ndef x(data):\n    users[1] = save()\n",
+        }
+        assert not state_verdict(write(tmp_path, files)).keeps_state
+
+    def test_a_package_hands_its_state_on(self, tmp_path: Path) -> None:
+        files = {
+            "chat/__init__.py": "from .state import users, Rooms\n",
+            "chat/state.py": "users = {}\n\n\nclass Rooms:\n    def __init__(self):\n"
+            "        self.names = set()\n\n    def enter(self, name):\n        self.names.add(name)\n",
+            "app.py": APP + "from chat import users, Rooms\nrooms = Rooms()\n@socketio.on('x')\n"
+            "def x(data):\n    users[1] = data\n    rooms.enter(data)\n",
+        }
+        evidence = state_verdict(write(tmp_path, files)).evidence
+        assert {(one.code, one.subject) for one in evidence} == {
+            ("FSP301", "users"),
+            ("FSP303", "names"),
+        }
 
     def test_a_file_that_cannot_be_read_may_hide_some(self, tmp_path: Path) -> None:
         verdict = state_verdict(write(tmp_path, {"app.py": APP, "more.py": "print 'two'\n"}))
@@ -490,6 +557,46 @@ class TestHostileFiles:
     ) -> None:
         check_folder(write(tmp_path, {"app.py": APP, name: text}))
 
+    @pytest.mark.parametrize(
+        "unit",
+        [
+            "<!--",
+            "<script",
+            "<script>",
+            "{#",
+            "`",
+            "'",
+            "/*",
+            "/",
+            "io(\n",
+            "io();\n",
+            ".on(\n",
+            "forceNew: true\n",
+            ".replace('",
+            "(((((\n",
+            "'http://localhost:1'\n",
+        ],
+    )
+    @pytest.mark.parametrize("name", ["a.html", "a.js"])
+    def test_a_large_file_takes_a_moment(self, name: str, unit: str, tmp_path: Path) -> None:
+        write(tmp_path, {name: "io();\n" + unit * (200_000 // len(unit))})
+        started = time.monotonic()
+        check_folder(tmp_path)
+        assert time.monotonic() - started < 5
+
+    @pytest.mark.parametrize("name", ["nginx.conf", "requirements.txt", "Dockerfile", "app.py"])
+    @pytest.mark.parametrize(
+        "unit", ["server {\n", '"\\', "a \\\n", "#", "CMD [\n", "x = {}\n", "flask_socketio ==\n"]
+    )
+    def test_so_does_a_large_file_of_another_kind(
+        self, name: str, unit: str, tmp_path: Path
+    ) -> None:
+        text = "server {\n" if name == "nginx.conf" else ""
+        write(tmp_path, {name: text + unit * (100_000 // len(unit)), "more.py": APP})
+        started = time.monotonic()
+        check_folder(tmp_path)
+        assert time.monotonic() - started < 5
+
     def test_the_code_is_not_run(self, tmp_path: Path) -> None:
         text = f"open({str(tmp_path / 'ran')!r}, 'w')\nimport missing_module\n"
         write(tmp_path, {"app.py": text + APP, "conftest.py": text, "gunicorn.conf.py": text})
@@ -588,8 +695,6 @@ class TestCommandLine:
         assert re.findall(r"FSP\d{3}", text) == [check.code for check in all_checks()]
 
     def test_a_terminal_without_the_letters(self, tmp_path: Path) -> None:
-        import subprocess
-
         write(tmp_path, {"app.py": IMPORTS + "socketio = SocketIO(app, logger=True)  # 调试 🔌\n"})
         outcome = subprocess.run(
             [sys.executable, "-m", "production.doctor", "check", str(tmp_path)],
@@ -666,8 +771,6 @@ class TestFixing:
 
     @pytest.mark.parametrize("app", sorted(PLANTED))
     def test_the_write_ups_apps(self, app: str, tmp_path: Path) -> None:
-        import shutil
-
         folder = tmp_path / app
         shutil.copytree(LEGACY / app, folder)
         before = check_folder(folder).findings

@@ -20,6 +20,8 @@ LONGEST_CALL = 20_000
 MOST_CALLS = 2_000
 """Calls of one kind in one file that are looked at."""
 
+PAIRS = {"(": ")", "[": "]", "{": "}"}
+
 # What may stand before a regular expression; after anything else a slash divides.
 _BEFORE_REGEX = re.compile(r"(?:^|[(,=:\[!&|?{};+\-*%~^<>]|\b(?:return|typeof|case|in|of))\s*$")
 
@@ -68,29 +70,38 @@ class Script:
         """Yield where a pattern is in the code."""
         return re.finditer(pattern, self.code)
 
-    def brackets(self, offset: int) -> tuple[int, int]:
-        """Return where the bracket that opens at or after an offset begins and ends."""
-        closing = {"(": ")", "[": "]", "{": "}"}
-        waiting: list[str] = []
-        start = offset
-        last = min(len(self.bare), offset + LONGEST_CALL)
-        for position in range(offset, last):
-            character = self.bare[position]
-            if character in closing:
-                if not waiting:
-                    start = position
-                waiting.append(closing[character])
-            elif waiting and character == waiting[-1]:
-                waiting.pop()
-                if not waiting:
-                    return start, position + 1
-        return start, last
+    @cached_property
+    def _closing(self) -> dict[int, int]:
+        """Where each bracket that is closed is closed."""
+        found: dict[int, int] = {}
+        waiting: list[tuple[str, int]] = []
+        open_now = dict.fromkeys(")]}", 0)
+        for match in re.finditer(r"[()\[\]{}]", self.bare):
+            character = match[0]
+            if character in PAIRS:
+                waiting.append((PAIRS[character], match.start()))
+                open_now[PAIRS[character]] += 1
+            elif open_now[character]:
+                # Brackets of another kind in between were never closed.
+                while waiting:
+                    expected, start = waiting.pop()
+                    open_now[expected] -= 1
+                    if expected == character:
+                        found[start] = match.start()
+                        break
+        return found
+
+    def inside(self, offset: int) -> str | None:
+        """Return what stands between the bracket at an offset and its end, if it has one."""
+        end = self._closing.get(offset)
+        return None if end is None else self.code[offset + 1 : min(end, offset + LONGEST_CALL)]
 
     def calls(self, pattern: str) -> Iterator[tuple[int, str]]:
         """Yield the calls whose name, up to the bracket, matches: the offset and the arguments."""
         for match in itertools.islice(re.finditer(pattern + r"\s*\(", self.bare), MOST_CALLS):
-            start, end = self.brackets(match.end() - 1)
-            yield match.start(), self.code[start + 1 : end - 1]
+            arguments = self.inside(match.end() - 1)
+            if arguments is not None:
+                yield match.start(), arguments
 
 
 @lru_cache(maxsize=2)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from production.doctor.model import Place, Severity
 from production.doctor.project import Project
-from production.doctor.registry import FLASK_SOCKETIO, check
+from production.doctor.registry import check
 from production.doctor.scripts import Script, scripts, uncommented
 from production.doctor.sources import Kind, Source
 
@@ -228,8 +228,8 @@ def disconnect_on_unload(project: Project) -> Iterator[Place]:
             ):
                 yield _at(script, offset, "beforeunload")
         for match in script.finditer(r"\bonbeforeunload\s*="):
-            start, end = script.brackets(script.code.find("{", match.end()))
-            if re.search(r"\.(?:disconnect|close)\s*\(", script.code[start:end]):
+            body = script.inside(script.bare.find("{", match.end())) or ""
+            if re.search(r"\.(?:disconnect|close)\s*\(", body):
                 yield _at(script, match.start(), "beforeunload")
 
 
@@ -335,7 +335,10 @@ def rewritten_port(project: Project) -> Iterator[Place]:
     "protocol version 3",
     why="The number asks for the old protocol: `The client is using an unsupported version`.",
     fix="Ask for `EIO=4`.",
-    evidence=("https://socket.io/docs/v4/engine-io-protocol/", f"{FLASK_SOCKETIO}1863"),
+    evidence=(
+        "https://socket.io/docs/v4/engine-io-protocol/",
+        "https://github.com/socketio/socket.io-client-swift/issues/1314",
+    ),
 )
 def old_protocol(project: Project) -> Iterator[Place]:
     for script in scripts(project):

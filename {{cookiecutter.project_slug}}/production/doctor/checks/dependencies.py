@@ -124,7 +124,7 @@ def gevent_without_extra(project: Project) -> Iterator[Place]:
     why="Where it is installed and gunicorn runs its plain gevent worker, every WebSocket is answered "
     "500: `gevent-websocket server is not configured appropriately`.",
     fix="Remove it: simple-websocket serves WebSockets with gevent.",
-    evidence=(f"{FLASK_SOCKETIO}1313",),
+    evidence=("https://flask-socketio.readthedocs.io/en/latest/deployment.html",),
 )
 def gevent_websocket(project: Project) -> Iterator[Place]:
     from production.doctor.commands import worker_classes

@@ -34,13 +34,41 @@ def _for_socketio(project: Project) -> Iterator[Location]:
     yield from own or [one for one in everything if one[1].words[-1:] == ["/"]]
 
 
+# What Debian's nginx brings as /etc/nginx/proxy_params.
+PROXY_PARAMS = {
+    "host": "$http_host",
+    "x-real-ip": "$remote_addr",
+    "x-forwarded-for": "$proxy_add_x_forwarded_for",
+    "x-forwarded-proto": "$scheme",
+}
+
+
 def _headers(location: Directive) -> dict[str, tuple[str, int]]:
     """Return the headers that are passed on, in lower case: nginx takes those of one block only."""
-    return {
+    headers = {
         one.words[1].lower(): (" ".join(one.words[2:]), one.line)
         for one in location.effective("proxy_set_header")
         if len(one.words) > 2
     }
+    for one in location.block:
+        if one.name == "include" and _included(one) == "proxy_params":
+            own = [inner for inner in location.block if inner.name == "proxy_set_header"]
+            kept = headers if own else {}
+            headers = {name: (value, one.line) for name, value in PROXY_PARAMS.items()} | kept
+    return headers
+
+
+def _included(include: Directive) -> str:
+    return include.words[-1].rpartition("/")[2]
+
+
+def _includes_more(location: Directive) -> bool:
+    """Tell whether headers may come from a file that is not known."""
+    server = _server(location)
+    return any(
+        one.name == "include" and _included(one) not in {"proxy_params", "mime.types"}
+        for one in (*location.block, *(server.block if server else []))
+    )
 
 
 @check(
@@ -59,7 +87,7 @@ def no_upgrade(project: Project) -> Iterator[Place]:
         missing = [name for name in ("upgrade", "connection") if name not in headers]
         if version != [["1.1"]]:
             missing.append("proxy_http_version 1.1")
-        if missing:
+        if missing and not _includes_more(location):
             yield Place(source, passing.line, "proxy_pass", f"missing: {', '.join(missing)}")
 
 
@@ -90,6 +118,8 @@ def host_without_port(project: Project) -> Iterator[Place]:
 )
 def no_forwarded_proto(project: Project) -> Iterator[Place]:
     for source, location, passing in _for_socketio(project):
+        if _includes_more(location):
+            continue
         if _has_tls(location) and "x-forwarded-proto" not in _headers(location):
             yield Place(source, passing.line, "X-Forwarded-Proto")
 
@@ -180,6 +210,8 @@ def small_bodies(project: Project) -> Iterator[Place]:
 def no_host(project: Project) -> Iterator[Place]:
     for source, location, passing in _for_socketio(project):
         headers = _headers(location)
+        if _includes_more(location):
+            continue
         if "host" not in headers and "x-forwarded-host" not in headers:
             yield Place(source, passing.line, "Host")
 

@@ -70,7 +70,7 @@ def app_runs(project: Project) -> Iterator[tuple[Module, ast.Call]]:
     why="The option changes nothing but the check that keeps the Werkzeug development server out "
     "of production.",
     fix="Serve with gunicorn through wsgi.py, and delete the option.",
-    evidence=(f"{FLASK_SOCKETIO}1814", WERKZEUG),
+    evidence=(WERKZEUG, "https://github.com/projecthorus/radiosonde_auto_rx/issues/654"),
 )
 def unsafe_werkzeug(project: Project) -> Iterator[Place]:
     for module in project.modules:
