@@ -645,6 +645,7 @@ class TestCommandLine:
         check = check_of("FSP101")
         for part in ("app.py:5: FSP101 misleading", "handle_sigterm=False", check.why, check.fix):
             assert part in text
+        assert check.evidence[0].startswith("https://")
         assert check.evidence[0] in text
 
     def test_a_secret_is_never_quoted(
@@ -763,6 +764,17 @@ class TestFixing:
             "-socketio = SocketIO(app, handle_sigterm=False)\n+socketio = SocketIO(app)\n" in text
         )
         assert (tmp_path / "app.py").read_bytes() == before
+
+    def test_the_handlers_of_a_namespace(self, tmp_path: Path) -> None:
+        text = (
+            "from flask_socketio import Namespace\n\n\nclass Chat(Namespace):\n"
+            "    def on_disconnect(self):\n        pass\n\n\nclass Other:\n"
+            "    def on_disconnect(self):\n        pass\n"
+        )
+        write(tmp_path, {"app.py": text})
+        fix_folder(tmp_path, write=True)
+        after = (tmp_path / "app.py").read_text("utf-8")
+        assert after == text.replace("on_disconnect(self)", "on_disconnect(self, reason=None)", 1)
 
     def test_what_is_ignored_is_not_fixed(self, tmp_path: Path) -> None:
         text = IMPORTS + "socketio = SocketIO(app, logger=True)  # production: ignore[FSP112]\n"

@@ -36,7 +36,7 @@ def as_text(report: Report, findings: Sequence[Finding]) -> str:
             f"    | {one.quote}",
             f"    why: {one.message}",
             f"    fix: {one.check.fix}",
-            f"    see: {one.check.evidence[0]}",
+            f"    see: {_address(one.check)}",
             "",
         ]
     for note in report.notes:
@@ -53,6 +53,12 @@ def as_text(report: Report, findings: Sequence[Finding]) -> str:
     else:
         lines.append("State in the process: none found.")
     return "\n".join(lines) + "\n"
+
+
+def _address(check: Check) -> str:
+    """Return where the evidence is; the template's own documents are not in every project."""
+    first = next((one for one in check.evidence if one.startswith("https://")), None)
+    return first or f"{check.evidence[0]} in the template's repository"
 
 
 def _summary(findings: Sequence[Finding]) -> str:
