@@ -655,4 +655,15 @@ CASES: dict[str, Case] = {
         "fetch('/socket.io/?EIO=3&transport=polling');",
         "fetch('/socket.io/?EIO=4&transport=polling');",
     ),
+    "FSP914": Case(
+        "io()",
+        "const socket = io();\n",
+        'const socket = io({ transports: ["websocket"] });\n',
+        "static/client.js",
+        around="",
+        others={"app.py": IMPORTS + 'socketio = SocketIO(app, transports=["websocket"])\n'},
+        more_right=(
+            "const options = { transports: ['websocket'] };\nconst socket = io(options);\n",
+        ),
+    ),
 }

@@ -352,3 +352,23 @@ def old_protocol(project: Project) -> Iterator[Place]:
                 and re.search(r"/socket\.io/\?\S*\bEIO=[123]\b", node.value)
             ):
                 yield Place(module.source, node.lineno, "EIO")
+
+
+@check(
+    "FSP914",
+    Severity.BREAKS,
+    "a page that begins with a transport the server refuses",
+    why="The server takes WebSockets only, and a client that is not told so begins with polling: it "
+    "is answered 400 for ever.",
+    fix='Write `io({ transports: ["websocket"] })`, or let the server take both.',
+    evidence=(f"{CLIENT_OPTIONS}#transports",),
+)
+def refused_transport(project: Project) -> Iterator[Place]:
+    if not any(option.constant == ["websocket"] for option in project.options_named("transports")):
+        return
+    for script in _clients(project):
+        for offset, arguments in script.calls(CONNECT):
+            given = re.search(r"transports['\"]?\s*:\s*\[\s*['\"](\w+)", arguments)
+            elsewhere = given is None and "transports" in script.code
+            if not elsewhere and (given is None or given[1] != "websocket"):
+                yield _at(script, offset, "io")
