@@ -113,6 +113,7 @@ class TestMakefile:
             "test",
             "lint",
             "format",
+            "doctor",
             "assets",
             "clean",
         ]
