@@ -9,6 +9,7 @@ import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from production.adopt.workers import one_worker_only
 from production.refusal import ConfigurationError
 
 if TYPE_CHECKING:
@@ -106,3 +107,14 @@ def check_gunicorn(cfg: Config, async_mode: str) -> None:
         raise ConfigurationError(
             "max_requests restarts a worker under its open sessions: leave out --max-requests."
         )
+
+
+def check_adopted(cfg: Config, settings: Any) -> None:
+    """Refuse more workers than an adopted app may have.
+
+    :param cfg: gunicorn's final configuration.
+    :param settings: with ``several_workers``.
+    :raises ConfigurationError: naming the setting that allows them.
+    """
+    if cfg.workers > 1 and not settings.several_workers:
+        raise ConfigurationError(f"{one_worker_only(cfg.workers)}.")

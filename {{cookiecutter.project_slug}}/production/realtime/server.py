@@ -175,15 +175,18 @@ def attach(app: Flask, socketio_extension: SocketIO, settings: Settings) -> None
     :param socketio_extension: the app's Flask-SocketIO object, with or without handlers yet.
     :param settings: the settings of the process.
     """
-    with _serving_class(Server):
+    with serving_class(Server):
         socketio_extension.init_app(app, **server_options(settings))
     if socketio_extension.default_exception_handler is None:
         socketio_extension.on_error_default(answer_error)
 
 
 @contextmanager
-def _serving_class(server_class: type[Server]) -> Iterator[None]:
-    """Let Flask-SocketIO make a server of this class: it names its own in one place only."""
+def serving_class(server_class: type[Server]) -> Iterator[None]:
+    """Let Flask-SocketIO make a server of this class: it names its own in one place only.
+
+    :param server_class: what to make.
+    """
     original = flask_socketio.socketio.Server
     flask_socketio.socketio.Server = server_class
     try:
