@@ -92,8 +92,8 @@ def layer_options(given: dict[str, Any], settings: Settings) -> dict[str, Any]:
         del chosen["serializer"]
     if not settings.allowed_origins:
         chosen["cors_allowed_origins"] = _origins_of_the_app(given.get("cors_allowed_origins"))
-    if own_manager := _queue_of_the_app(given):
-        chosen["client_manager"] = own_manager
+    chosen["client_manager"] = _queue_of_the_app(given) or chosen["client_manager"]
+    chosen["client_manager"].greets_by_broadcast = True
     return chosen
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import socketio
+import structlog
 
 
 class ConnectedOnly:
@@ -17,6 +18,10 @@ class ConnectedOnly:
 
     pending_connect: dict[str, list[str]]
 
+    # Whether what a connect handler broadcasts reaches the very client that it is about. An adopted
+    # app may greet its clients so, since upstream delivers it.
+    greets_by_broadcast = False
+
     def get_participants(self, namespace: str, room: Any) -> Iterator[tuple[str, str]]:
         """Yield the session ids, Socket.IO's and Engine.IO's, of those in a room.
 
@@ -25,8 +30,14 @@ class ConnectedOnly:
         """
         pending = self.pending_connect.get(namespace, ())
         for sid, eio_sid in super().get_participants(namespace, room):  # type: ignore[misc]
-            if sid not in pending or room == sid:
+            if sid not in pending or room == sid or self._is_greeted(sid):
                 yield sid, eio_sid
+
+    def _is_greeted(self, sid: str) -> bool:
+        if not self.greets_by_broadcast:
+            return False
+        current = structlog.contextvars.get_contextvars()
+        return current.get("event_name") == "connect" and current.get("session") == sid
 
 
 class LocalManager(ConnectedOnly, socketio.Manager):  # type: ignore[misc]
