@@ -141,6 +141,8 @@ def check_async_mode(value: str) -> str | None:
 
 def check_existing_app(value: str) -> str | None:
     """Refuse a way of starting an app that is not understood."""
+    if one_line(value) != value and value.strip():
+        return f"existing_app {quoted(value)} is more than one line of text."
     fault = existing_project.fault_of_start(value) if value else None
     return f"existing_app {quoted(value)} {fault}." if fault else None
 

@@ -49,18 +49,20 @@ TO_MERGE = "production/to_merge"
 # Names that mean the same to the program that reads the file.
 SAME_FILE = {"Makefile": ("GNUmakefile", "makefile", "Makefile")}
 
-# What the other files say instead of a name that is taken, so that all of it works without merging.
+# What another file says instead of a name that is taken, so that all of it works without merging.
 INSTEAD = {
-    "wsgi.py": ('"wsgi:app"', '"production.adopt.wsgi:app"'),
+    "wsgi.py": ("gunicorn.conf.py", '"wsgi:app"', '"production.adopt.wsgi:app"'),
     "gunicorn.conf.py": (
+        "Makefile",
         "$(BIN)/gunicorn\n",
         f"$(BIN)/gunicorn --config {TO_MERGE}/gunicorn.conf.py\n",
     ),
     "requirements-production.txt": (
+        "Makefile",
         "requirements-production.txt",
         f"{TO_MERGE}/requirements-production.txt",
     ),
-    "Makefile": ("    make run ", f"    make -f {TO_MERGE}/Makefile run "),
+    "Makefile": ("MIGRATION.md", "    make run ", f"    make -f {TO_MERGE}/Makefile run "),
 }
 
 WHAT_TO_MERGE = {
@@ -93,6 +95,18 @@ def environment_file() -> str:
     )
 
 
+def app_settings() -> str:
+    """Return what ``production.toml`` says of an existing app.
+
+    Not a part of the template's file, which is TOML as it stands, since the layer reads it there.
+    """
+    return (
+        "\n# How the app is started where it is developed. The layer does the same, up to the call that"
+        " serves.\n"
+        f"existing_app = {json.dumps(EXISTING_APP, ensure_ascii=False)}\n"
+    )
+
+
 class Delivery:
     """Brings what was generated into an app's folder, and takes it back if that fails.
 
@@ -110,8 +124,12 @@ class Delivery:
 
     def run(self) -> None:
         """Bring everything, or nothing."""
-        self.kept = [name for name in ADDED if self._is_taken(name)]
+        with (self._staged / "production.toml").open("a", encoding="utf-8", newline="\n") as file:
+            file.write(app_settings())
+        others = [name for name in ADDED if name != "MIGRATION.md"]
+        self.kept = [name for name in others if self._is_taken(name)]
         self._write_migration()
+        self.kept += [name for name in ADDED if name not in others and self._is_taken(name)]
         try:
             self._bring_layer()
             for name in ADDED:
@@ -144,9 +162,9 @@ class Delivery:
     def _bring(self, name: str) -> None:
         target = self._project / name
         text = self._text(name)
-        for taken in self.kept:
-            if taken in INSTEAD and taken != name:
-                text = text.replace(*INSTEAD[taken])
+        for place, old, new in (INSTEAD[taken] for taken in self.kept if taken in INSTEAD):
+            if place == name:
+                text = text.replace(old, new)
         if name in self.kept:
             target = self._project / TO_MERGE / name
             target.parent.mkdir(exist_ok=True)

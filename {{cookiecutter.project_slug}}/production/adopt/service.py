@@ -100,7 +100,7 @@ def _find_app(start: Start, application: Any, binding: Binding) -> tuple[Flask, 
     if not isinstance(app, Flask):
         if not callable(application):
             raise ConfigurationError(
-                f"{described(start)} is a {type(application).__name__}, which is no WSGI application."
+                f"{described(start)} is of type {type(application).__name__}, which is no WSGI application."
             )
         # Middleware around it: the app inside is the one that was given its SocketIO object last.
         app = binding.apps[-1] if binding.apps else None
