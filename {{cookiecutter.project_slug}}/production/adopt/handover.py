@@ -25,6 +25,10 @@ log = structlog.get_logger(__name__)
 PORT_IS_TAKEN = frozenset({errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL})
 
 
+SECONDS_FOR_ANOTHER = 1.0
+"""How long an app without Flask-SocketIO is held back: the one with it may be served next."""
+
+
 class Handover:
     """Takes the app from whichever call comes first."""
 
@@ -42,29 +46,27 @@ class Handover:
         :param taken_from: the call, for the log.
         :param asked_for: its host and port, which the settings decide.
         """
-        with self._lock:
-            first = not self._settled.is_set()
-            if first:
-                self._give(app, taken_from)
-        if first:
-            log.info(
-                "the app was handed over; BIND decides where it is served",
-                call=taken_from,
-                **asked_for,
-            )
+        if isinstance(app, Flask) and "socketio" not in app.extensions:
+            self._settled.wait(SECONDS_FOR_ANOTHER)
+        if self.give(app, taken_from):
+            log.info("the app was handed over", call=taken_from, ignored=asked_for, setting="BIND")
         else:
             log.warning(
-                "a second server was asked for and is not started: only the first app is served",
+                "a second server was asked for and is not started: only one app is served",
                 call=taken_from,
-                **asked_for,
+                ignored=asked_for,
             )
-        _wait_for_ever()
+        while True:
+            threading.Event().wait()
 
-    def give(self, app: Any, taken_from: str) -> None:
-        """Hand over an app that was imported, unless a call to serve it came first."""
+    def give(self, app: Any, taken_from: str) -> bool:
+        """Hand over an app, unless another one came first; tell whether it is the one."""
         with self._lock:
-            if not self._settled.is_set():
-                self._give(app, taken_from)
+            if self._settled.is_set():
+                return False
+            self.app, self.taken_from = app, taken_from
+            self._settled.set()
+            return True
 
     def fail(self, error: BaseException) -> None:
         """Say that no app will come.
@@ -84,15 +86,6 @@ class Handover:
     def wait(self, seconds: float) -> bool:
         """Wait until an app or a failure has come; tell whether one has."""
         return self._settled.wait(seconds)
-
-    def _give(self, app: Any, taken_from: str) -> None:
-        self.app, self.taken_from = app, taken_from
-        self._settled.set()
-
-
-def _wait_for_ever() -> NoReturn:
-    while True:
-        threading.Event().wait()
 
 
 def intercept_servers(handover: Handover) -> None:
@@ -120,6 +113,7 @@ def intercept_servers(handover: Handover) -> None:
     when_imported("eventlet.wsgi", lambda module: _intercept_eventlet(module, handover))
     when_imported("eventlet.convenience", _lend_a_port)
     when_imported("gevent.pywsgi", lambda module: _intercept_gevent(module, handover))
+    when_imported("waitress", lambda module: _intercept_waitress(module, handover))
 
 
 def _intercept_eventlet(module: Any, handover: Handover) -> None:
@@ -152,6 +146,13 @@ def _intercept_gevent(module: Any, handover: Handover) -> None:
         handover.take(self.application, "WSGIServer.serve_forever()", address=repr(self.address))
 
     module.WSGIServer.serve_forever = serve_forever
+
+
+def _intercept_waitress(module: Any, handover: Handover) -> None:
+    def serve(app: Any, *_: Any, **__: Any) -> NoReturn:
+        handover.take(app, "waitress.serve()")
+
+    module.serve = serve
 
 
 def keep_the_patch(mode: AsyncMode) -> None:

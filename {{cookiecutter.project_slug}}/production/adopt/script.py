@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import runpy
 import sys
 import threading
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import structlog
@@ -50,7 +51,10 @@ def _prepare_process(start: Start, project: Path) -> None:
             sys.path.insert(1, str(Path(entry).resolve()))
     if (source := Path("src")).is_dir():
         sys.path.append(str(source.resolve()))
-    if start.by_flask and not start.flask_app:
+    if not start.by_flask:
+        # Werkzeug's reloader says so to the process that serves, and apps start their loops only there.
+        os.environ["WERKZEUG_RUN_MAIN"] = "true"
+    elif not start.flask_app:
         from flask.cli import load_dotenv
 
         load_dotenv()
@@ -71,7 +75,7 @@ def _run(start: Start, handover: Handover) -> None:
             handover.give(_imported(start), f"{start.target}:{start.attribute}")
             return
         if start.way is Way.SCRIPT:
-            runpy.run_path(start.target, run_name="__main__")
+            _run_script(Path(start.target))
         else:
             runpy.run_module(start.target, run_name="__main__", alter_sys=True)
         # A script ends when the threads have that it does not call daemons.
@@ -86,6 +90,24 @@ def _run(start: Start, handover: Handover) -> None:
         )
     except BaseException as error:
         _report(start, handover, error)
+
+
+def _run_script(path: Path) -> None:
+    """Run a script as Python itself does.
+
+    Unlike :mod:`runpy`, it leaves ``sys.argv`` as it was typed, names the file by its absolute path,
+    and the module stays ``__main__`` when the script has ended and its threads go on.
+    """
+    if path.is_dir():
+        runpy.run_path(str(path), run_name="__main__")
+        return
+    absolute = os.path.abspath(path)  # noqa: PTH100  symbolic links are kept
+    loader = SourceFileLoader("__main__", absolute)
+    module = ModuleType("__main__")
+    module.__file__ = absolute
+    module.__loader__ = loader
+    sys.modules["__main__"] = module
+    exec(loader.source_to_code(loader.get_data(absolute), absolute), vars(module))  # noqa: S102
 
 
 def _imported(start: Start) -> Any:
