@@ -34,6 +34,7 @@ STARTS = {
     "login_and_shop": "python shop.py",
     "pushers": "python pushers.py",
     "old_style": "./server.py",
+    "two_apps": "python web",
     "udp_relay": "uv run python relay.py",
     "eventlet_server": "python serve.py",
     "gevent_server": "python serve.py",
@@ -172,7 +173,7 @@ def test_a_single_file_that_calls_run_at_its_end(served: Serve) -> None:
         if record["option"].startswith("ping")
     } == {"ping_interval": ("30", "25.0"), "ping_timeout": ("120", "20.0")}
     assert app.logged(level="warning", cors_allowed_origins="*")
-    assert app.logged(call="socketio.run()", host="0.0.0.0", port=5000)
+    assert app.logged(call="socketio.run()", ignored={"host": "0.0.0.0", "port": 5000})
     assert_clean_end(app)
 
 
@@ -198,6 +199,7 @@ def test_work_under_main_with_arguments(served: Serve) -> None:
         "cwd": str(app.path),
         "data": "from the working directory",
         "main": "__main__",
+        "file": str(app.path / "main.py"),
     }
     assert {record["signal"] for record in app.service.records() if "signal" in record} == {
         "SIGINT",
@@ -297,6 +299,14 @@ def test_calls_of_flask_socketio_4(served: Serve) -> None:
     eventually(lambda: app.get("/gone").json()["gone"] == [sid], PATIENCE, "it was told, once")
     named = {record["where"] for record in app.service.records() if "where" in record}
     assert {"server.py:21", "server.py:22"} <= named
+    assert_clean_end(app)
+
+
+def test_an_app_beside_another_without_socket_io(served: Serve) -> None:
+    app = served("two_apps")
+    assert app.connect().call("which") == "the one with Socket.IO"
+    assert app.get("/").text == "page"
+    assert app.logged(call="app.run()", level="warning")
     assert_clean_end(app)
 
 

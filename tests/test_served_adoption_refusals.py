@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from secrets import token_urlsafe
 
 import pytest
 
@@ -90,7 +91,9 @@ def test_more_than_one_worker_is_refused_unless_the_owner_allows_it(
     project: BakedProject, arguments: tuple[str, ...], environment: dict[str, str]
 ) -> None:
     assert "SEVERAL_WORKERS=true" in refused(project, *arguments, **environment)
-    allowed = refused(project, *arguments, **environment, SEVERAL_WORKERS="true")
+    allowing = {**environment, "SEVERAL_WORKERS": "true"}
+    assert "SECRET_KEY is not set" in refused(project, *arguments, **allowing)
+    allowed = refused(project, *arguments, **allowing, SECRET_KEY=token_urlsafe(48))
     assert "SEVERAL_WORKERS" not in allowed
 
 

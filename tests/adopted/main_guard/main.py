@@ -15,7 +15,7 @@ socketio.init_app(app)
 @app.route('/config')
 def config():
     return jsonify(greeting=app.config['GREETING'], argv=sys.argv, cwd=os.getcwd(),
-                   data=open('data.txt').read().strip(), main=__name__)
+                   data=open('data.txt').read().strip(), main=__name__, file=__file__)
 
 
 @socketio.on('connect')
