@@ -26,13 +26,13 @@ test: $(VENV)/.test javascript ## Run every test
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.test ## Check style and types of the template's own code and of the layer
-	$(BIN)/ruff check --config pyproject.toml template_extension.py hooks tests '$(TEMPLATE)/production'
-	$(BIN)/ruff format --check --config pyproject.toml template_extension.py hooks tests '$(TEMPLATE)/production'
-	$(BIN)/mypy template_extension.py hooks tests '$(TEMPLATE)/production'
+	$(BIN)/ruff check --config pyproject.toml template_extension.py existing_project.py hooks tests '$(TEMPLATE)/production'
+	$(BIN)/ruff format --check --config pyproject.toml template_extension.py existing_project.py hooks tests '$(TEMPLATE)/production'
+	$(BIN)/mypy template_extension.py existing_project.py hooks tests '$(TEMPLATE)/production'
 
 format: $(VENV)/.test ## Rewrite the code in the agreed style
-	$(BIN)/ruff check --fix --config pyproject.toml template_extension.py hooks tests '$(TEMPLATE)/production'
-	$(BIN)/ruff format --config pyproject.toml template_extension.py hooks tests '$(TEMPLATE)/production'
+	$(BIN)/ruff check --fix --config pyproject.toml template_extension.py existing_project.py hooks tests '$(TEMPLATE)/production'
+	$(BIN)/ruff format --config pyproject.toml template_extension.py existing_project.py hooks tests '$(TEMPLATE)/production'
 
 clean: ## Remove .venv, the demo and every cache
 	rm -rf $(VENV) .cache build tests/js/node_modules .mypy_cache .pytest_cache .ruff_cache

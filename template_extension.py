@@ -10,13 +10,17 @@ from __future__ import annotations
 import json
 import keyword
 import re
+import secrets
 import sys
 import unicodedata
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from cookiecutter.exceptions import FailedHookException
 from jinja2 import Environment
 from jinja2.ext import Extension
+
+import existing_project
 
 ASYNC_MODES = ("eventlet", "gevent", "threading")
 
@@ -29,6 +33,9 @@ LIST_MARKER = re.compile(r"^(\d+(?=[.)](?: |$))|(?=[-+=]))")
 
 # Answers may say "cookiecutter"; only a template refers to it within braces.
 TEMPLATE = re.compile(r"\{[{%][^}]*\bcookiecutter\b")
+
+# What the template calls the directory that it writes.
+PROJECT_DIRECTORY = "{{cookiecutter.project_slug}}"
 
 PROJECT_DIRECTORIES = frozenset({"deploy", "production", "tests", "wsgi"})
 
@@ -133,9 +140,20 @@ def check_async_mode(value: str) -> str | None:
 
 
 def check_existing_app(value: str) -> str | None:
-    """Refuse to pretend that an existing app was adopted."""
-    if value:
-        return "existing_app is set, but adopting an existing app is not available yet: leave it empty."
+    """Refuse a way of starting an app that is not understood."""
+    if one_line(value) != value and value.strip():
+        return f"existing_app {quoted(value)} is more than one line of text."
+    fault = existing_project.fault_of_start(value) if value else None
+    return f"existing_app {quoted(value)} {fault}." if fault else None
+
+
+def check_existing_folder(value: str) -> str | None:
+    """Refuse what is not the name of one folder; whether it exists is seen when its place is known."""
+    if not value or value in {".", ".."} or set(value) & set("/\\\0") or one_line(value) != value:
+        return (
+            f"project_slug {quoted(value)} is not the name of a folder: run cookiecutter in the "
+            "folder that holds your project, or name that one with --output-dir."
+        )
     return None
 
 
@@ -143,6 +161,13 @@ CHECKS: Mapping[str, Callable[[str], str | None]] = {
     "project_name": check_project_name,
     "project_slug": check_project_slug,
     "package_name": check_package_name,
+    "async_mode": check_async_mode,
+    "existing_app": check_existing_app,
+}
+
+# An existing project has its names, and nothing of the new service's is written into it.
+CHECKS_BEFORE_ADOPTION: Mapping[str, Callable[[str], str | None]] = {
+    "project_slug": check_existing_folder,
     "async_mode": check_async_mode,
     "existing_app": check_existing_app,
 }
@@ -155,11 +180,38 @@ def checked(answers: Mapping[str, str]) -> str:
 
     :raises FailedHookException: which cookiecutter prints without a traceback.
     """
-    for name, check in CHECKS.items():
+    checks = CHECKS_BEFORE_ADOPTION if answers.get("existing_app") else CHECKS
+    for name, check in checks.items():
         refusal = check(answers[name]) if name in answers else None
         if refusal:
             raise FailedHookException(refusal)
     return ""
+
+
+def project_directory(answers: Mapping[str, str]) -> str:
+    """Return the directory to write into, below the output directory.
+
+    For an existing app it is one of its own inside the app's folder: cookiecutter would overwrite
+    files there and delete a whole ``production``. The last hook takes from it what is not there yet.
+
+    :raises FailedHookException: if the folder holds nothing that can be adopted.
+    """
+    slug, existing_app = answers["project_slug"], answers.get("existing_app", "")
+    if not existing_app:
+        return slug
+    folder = Path(answers["_output_dir"], slug)
+    if fault := existing_project.fault_of_folder(folder, slug, existing_app):
+        raise FailedHookException(fault)
+    return f"{slug}/{existing_project.STAGING_PREFIX}{secrets.token_hex(4)}"
+
+
+def dependencies(project_file: str) -> str:
+    """Return the requirements in a rendered ``pyproject.toml``, one a line.
+
+    Not by a TOML parser, which the Python that runs cookiecutter may lack.
+    """
+    [block] = re.findall(r"^dependencies = \[\n(.*?)^\]", project_file, re.DOTALL | re.MULTILINE)
+    return "\n".join(json.loads(f"[{block.strip().rstrip(',')}]"))
 
 
 def quoted(value: str) -> str:
@@ -202,7 +254,14 @@ class TemplateExtension(Extension):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        for function in (checked, toml_string, python_string, markdown_text):
+        for function in (
+            checked,
+            dependencies,
+            markdown_text,
+            project_directory,
+            python_string,
+            toml_string,
+        ):
             environment.filters[function.__name__] = function
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
@@ -210,7 +269,12 @@ class TemplateExtension(Extension):
 
         Cookiecutter renders the answers that come from the command line or a configuration file, so
         a description that holds ``{{x}}`` would stop it.
+
+        The name of the project's directory is the one thing that cookiecutter renders after it
+        knows where to write and before it has written anything, whether hooks run or not.
         """
+        if source == PROJECT_DIRECTORY and not name:
+            return "{{ cookiecutter | project_directory }}"
         if name or TEMPLATE.search(source):
             return source
         return source.replace("{", "{{ '{' }}")

@@ -1,10 +1,18 @@
-"""Give the new project a secret of its own, and say what to do next."""
+"""Give the new project a secret of its own, or put the layer beside an existing app.
+
+What cookiecutter wrote for an existing app is in a directory of its own inside the app's folder. From
+there it goes into the folder, as far as its names are free; then that directory is removed.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 # Read as data, so that no answer can become code.
@@ -13,11 +21,60 @@ PROJECT_SLUG: str = json.loads(
     {{ cookiecutter.project_slug | tojson }}
     """
 )
+EXISTING_APP: str = json.loads(
+    r"""
+    {{ cookiecutter.existing_app | tojson }}
+    """
+)
 
 NEXT_STEPS = f"""\
 cd {PROJECT_SLUG}
 make run     # then open http://127.0.0.1:5000
 make test    # the service's own tests"""
+
+# What an existing app gets beside production/; the rest is for a new service.
+ADDED = (
+    "wsgi.py",
+    "gunicorn.conf.py",
+    "production.toml",
+    ".env.example",
+    "Makefile",
+    "requirements-production.txt",
+    "MIGRATION.md",
+)
+
+# Where a file goes whose name is taken.
+TO_MERGE = "production/to_merge"
+
+# Names that mean the same to the program that reads the file.
+SAME_FILE = {"Makefile": ("GNUmakefile", "makefile", "Makefile")}
+
+# What another file says instead of a name that is taken, so that all of it works without merging.
+INSTEAD = {
+    "wsgi.py": ("gunicorn.conf.py", '"wsgi:app"', '"production.adopt.wsgi:app"'),
+    "gunicorn.conf.py": (
+        "Makefile",
+        "$(BIN)/gunicorn\n",
+        f"$(BIN)/gunicorn --config {TO_MERGE}/gunicorn.conf.py\n",
+    ),
+    "requirements-production.txt": (
+        "Makefile",
+        "requirements-production.txt",
+        f"{TO_MERGE}/requirements-production.txt",
+    ),
+    "Makefile": ("MIGRATION.md", "    make run ", f"    make -f {TO_MERGE}/Makefile run "),
+}
+
+WHAT_TO_MERGE = {
+    "wsgi.py": "nothing: gunicorn.conf.py serves production/adopt/wsgi.py instead",
+    "gunicorn.conf.py": f"nothing if `gunicorn --config {TO_MERGE}/gunicorn.conf.py` serves; otherwise all of it, "
+    "your own options at the end",
+    "production.toml": "the lines that yours lacks",
+    ".env.example": "the settings that you change, into production.env",
+    "Makefile": f"the targets install and run; or use `make -f {TO_MERGE}/Makefile run`",
+    "requirements-production.txt": "nothing: the Makefile reads the layer's from there",
+    "MIGRATION.md": "nothing: read it there",
+}
 
 
 def write_environment_file(project: Path) -> None:
@@ -38,8 +95,193 @@ def environment_file() -> str:
     )
 
 
+def app_settings() -> str:
+    """Return what ``production.toml`` says of an existing app.
+
+    Not a part of the template's file, which is TOML as it stands, since the layer reads it there.
+    """
+    return (
+        "\n# How the app is started where it is developed. The layer does the same, up to the call that"
+        " serves.\n"
+        f"existing_app = {json.dumps(EXISTING_APP, ensure_ascii=False)}\n"
+    )
+
+
+class Delivery:
+    """Brings what was generated into an app's folder, and takes it back if that fails.
+
+    :param staged: the directory that cookiecutter wrote.
+    :param project: the app's folder.
+    """
+
+    def __init__(self, staged: Path, project: Path) -> None:
+        self._staged = staged
+        self._project = project
+        self._created: list[Path] = []
+        self.updating = (project / "production").is_dir()
+        self.added: list[str] = []
+        self.kept: list[str] = []
+
+    def run(self) -> None:
+        """Bring everything, or nothing."""
+        with (self._staged / "production.toml").open("a", encoding="utf-8", newline="\n") as file:
+            file.write(app_settings())
+        others = [name for name in ADDED if name != "MIGRATION.md"]
+        self.kept = [name for name in others if self._is_taken(name)]
+        self._write_migration()
+        self.kept += [name for name in ADDED if name not in others and self._is_taken(name)]
+        try:
+            self._bring_layer()
+            for name in ADDED:
+                self._bring(name)
+        except BaseException:
+            self._take_back()
+            raise
+
+    def _is_taken(self, name: str) -> bool:
+        """Tell whether the app has another file of that name; one that is the same is no matter."""
+        for taken in SAME_FILE.get(name, (name,)):
+            path = self._project / taken
+            if os.path.lexists(path):
+                return not path.is_file() or path.read_text(
+                    encoding="utf-8", errors="replace"
+                ) != self._text(name)
+        return False
+
+    def _text(self, name: str) -> str:
+        return (self._staged / name).read_text(encoding="utf-8")
+
+    def _bring_layer(self) -> None:
+        """Put ``production`` there; an earlier one of the layer is brought up to date."""
+        target = self._project / "production"
+        if not self.updating:
+            self._created.append(target)
+            self.added.append("production/")
+        shutil.copytree(self._staged / "production", target, dirs_exist_ok=True)
+
+    def _bring(self, name: str) -> None:
+        target = self._project / name
+        text = self._text(name)
+        for place, old, new in (INSTEAD[taken] for taken in self.kept if taken in INSTEAD):
+            if place == name:
+                text = text.replace(old, new)
+        if name in self.kept:
+            target = self._project / TO_MERGE / name
+            target.parent.mkdir(exist_ok=True)
+            target.unlink(missing_ok=True)
+        elif os.path.lexists(target):
+            return
+        else:
+            self._created.append(target)
+            self.added.append(name)
+        with target.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+
+    def _take_back(self) -> None:
+        for path in self._created:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+    def _write_migration(self) -> None:
+        path = self._staged / "MIGRATION.md"
+        text = path.read_text(encoding="utf-8")
+        for mark, lines in (
+            (
+                "kept",
+                [
+                    f"`{name}` is yours and stays; the layer's is `{TO_MERGE}/{name}`. To merge: {WHAT_TO_MERGE[name]}."
+                    for name in self.kept
+                ],
+            ),
+            ("packaging", packaging_notes(self._project)),
+            ("findings", findings(self._staged, self._project)),
+        ):
+            text = text.replace(f"<!-- {mark} -->\n", "".join(f"- {line}\n" for line in lines))
+        path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def packaging_notes(project: Path) -> list[str]:
+    """Say what a build of the app's own package would take the layer for."""
+    try:
+        text = (project / "pyproject.toml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return []
+    backend = re.search(r"^build-backend\s*=\s*[\"']([^\"']+)", text, re.MULTILINE)
+    by_setuptools = backend is None or backend[1].startswith("setuptools")
+    named = re.search(
+        r"^\[tool\.setuptools(\.packages|\])|^packages\s*=|^py-modules\s*=", text, re.MULTILINE
+    )
+    if "[project]" not in text or not by_setuptools or named or (project / "src").is_dir():
+        return []
+    return [
+        "`pyproject.toml` lets setuptools find the packages, and it refuses to choose between yours "
+        "and `production`. Name yours before you build it: `[tool.setuptools]` with "
+        '`packages = ["…"]`.'
+    ]
+
+
+def findings(staged: Path, project: Path) -> list[str]:
+    """Return what the static checker says of the app, one finding a line.
+
+    This is where its findings enter MIGRATION.md. It is a module of the layer that needs the
+    standard library only; a layer without it has none.
+
+    :param staged: where the layer is.
+    :param project: the app's folder.
+    """
+    if not (staged / "production" / "doctor" / "__main__.py").is_file():
+        return ["The checker is not part of this release of the layer."]
+    checked = subprocess.run(  # noqa: S603  this very template
+        [
+            sys.executable,
+            "-B",
+            "-m",
+            "production.doctor",
+            "check",
+            str(project),
+            "--format",
+            "text",
+        ],
+        cwd=staged,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [line for line in checked.stdout.splitlines() if line.strip()]
+    return lines or ["Nothing was found."]
+
+
+def adopt(staged: Path) -> str:
+    """Put the layer beside the app in the folder around a directory, and remove that directory.
+
+    :param staged: what cookiecutter wrote.
+    :return: what to say to the user.
+    """
+    delivery = Delivery(staged, staged.parent)
+    try:
+        delivery.run()
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    makefile = f"-f {TO_MERGE}/Makefile " if "Makefile" in delivery.kept else ""
+    migration = f"{TO_MERGE}/MIGRATION.md" if "MIGRATION.md" in delivery.kept else "MIGRATION.md"
+    lines = []
+    if delivery.added:
+        lines.append(f"Added to {PROJECT_SLUG}: {', '.join(delivery.added)}")
+    if delivery.updating:
+        lines.append("Brought up to date: production/")
+    if delivery.kept:
+        lines.append(f"Yours and kept, see {migration}: {', '.join(delivery.kept)}")
+    lines += [f"cd {PROJECT_SLUG}", f"make {makefile}run     # then open http://127.0.0.1:5000"]
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Finish the project that cookiecutter has just written into the working directory."""
+    """Finish what cookiecutter has just written into the working directory."""
+    if EXISTING_APP:
+        print(adopt(Path.cwd()))
+        return
     write_environment_file(Path.cwd())
     print(NEXT_STEPS)
 

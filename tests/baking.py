@@ -85,6 +85,25 @@ def generate(
     return BakedProject(Path(path))
 
 
+def adopt(folder: Path, existing_app: str, **answers: str) -> BakedProject:
+    """Put the layer around an existing app, as its owner does from the folder above it.
+
+    :param folder: the app's folder.
+    :param existing_app: how the app is started.
+    :param answers: those that differ from the defaults.
+    """
+    cookiecutter(
+        str(TEMPLATE),
+        no_input=True,
+        extra_context={"project_slug": folder.name, "existing_app": existing_app, **answers},
+        output_dir=str(folder.parent),
+        config_file=str(cookiecutter_config(folder.parent)),
+        overwrite_if_exists=True,
+        skip_if_file_exists=True,
+    )
+    return BakedProject(folder)
+
+
 def cookiecutter_config(directory: Path) -> Path:
     """Write a configuration that keeps the answers of a run out of the developer's home."""
     path = directory / "cookiecutter.yaml"

@@ -216,7 +216,8 @@ class TestBadAnswers:
             ("package_name=eventlet", "is taken by a library that the project installs"),
             ("package_name=gevent", "is taken by a library that the project installs"),
             ("package_name=redis", "is taken by a library that the project installs"),
-            ("existing_app=app:app", "not available yet: leave it empty"),
+            ("existing_app=make run", "does not begin with a program that is understood"),
+            ("existing_app= ", "names no app: write how you start it"),
         ],
     )
     def test_it_is_refused_with_one_sentence_and_nothing_is_written(

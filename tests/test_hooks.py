@@ -122,3 +122,52 @@ def test_the_last_hook_prints_three_lines(
     assert run.startswith("make run ")
     assert run.endswith("http://127.0.0.1:5000")
     assert test.startswith("make test ")
+
+
+@pytest.fixture
+def staged(tmp_path: Path) -> Path:
+    """What cookiecutter writes for an existing app, in its folder."""
+    path = tmp_path / "app" / ".adopting-1"
+    (path / "production").mkdir(parents=True)
+    (path / "production" / "__init__.py").write_text('"""The production layer: all of it."""\n')
+    for name in ("wsgi.py", "gunicorn.conf.py", "production.toml", ".env.example", "Makefile"):
+        (path / name).write_text(name)
+    (path / "requirements-production.txt").write_text("")
+    (path / "MIGRATION.md").write_text("<!-- kept -->\n<!-- findings -->\n")
+    (path / "README.md").write_text("of a new service")
+    return path
+
+
+def test_an_app_gets_what_is_for_it_and_no_secret(load_hook: LoadHook, staged: Path) -> None:
+    hook = load_hook("post_gen_project", existing_app="run.py")
+    hook.adopt(staged)
+    assert {path.name for path in staged.parent.iterdir()} == {"production", *hook.ADDED}
+    assert 'existing_app = "run.py"' in (staged.parent / "production.toml").read_text()
+
+
+def test_a_delivery_that_fails_is_taken_back(
+    load_hook: LoadHook, staged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = load_hook("post_gen_project", existing_app="run.py")
+    (staged.parent / "run.py").write_text("mine")
+    bring = hook.Delivery._bring
+
+    def bring_until_the_disk_is_full(delivery: object, name: str) -> None:
+        if name == "Makefile":
+            raise OSError(28, "No space left on device")
+        bring(delivery, name)
+
+    monkeypatch.setattr(hook.Delivery, "_bring", bring_until_the_disk_is_full)
+    with pytest.raises(OSError, match="No space"):
+        hook.adopt(staged)
+    assert [path.name for path in staged.parent.iterdir()] == ["run.py"]
+
+
+def test_the_checker_s_findings_enter_the_report(load_hook: LoadHook, staged: Path) -> None:
+    doctor = staged / "production" / "doctor"
+    doctor.mkdir()
+    (doctor / "__init__.py").write_text("")
+    (doctor / "__main__.py").write_text("import sys; print(sys.argv[1:])\nsys.exit(1)\n")
+    load_hook("post_gen_project", existing_app="run.py").adopt(staged)
+    report = (staged.parent / "MIGRATION.md").read_text()
+    assert f"- ['check', '{staged.parent}', '--format', 'text']" in report

@@ -16,6 +16,7 @@ import engineio.base_socket
 import engineio.payload
 import engineio.server
 import engineio.socket
+import flask.cli
 import flask_socketio
 import gunicorn.glogging
 import gunicorn.workers.base
@@ -68,6 +69,12 @@ SEAMS: dict[str, list[Callable[..., Any] | type]] = {
         gunicorn.workers.gthread.ThreadWorker.set_accept_enabled,
         gunicorn.workers.gthread.ThreadWorker.handle_quit,
     ],
+    "production/adopt": [
+        flask.Flask.run,
+        flask.cli.locate_app,
+        flask.cli.prepare_import,
+        flask_socketio.SocketIO.run,
+    ],
     "production/observe/logs.py": [gunicorn.glogging.Logger.setup],
 }
 
@@ -103,6 +110,10 @@ FINGERPRINTS = {
     "gunicorn.workers.gthread.ThreadWorker.finish_request": "616e7bb15a009ff7",
     "gunicorn.workers.gthread.ThreadWorker.set_accept_enabled": "140150ebfd3cae34",
     "gunicorn.workers.gthread.ThreadWorker.handle_quit": "36bd35a8dae5d2b5",
+    "flask.app.Flask.run": "142c8ffc95990c80",
+    "flask.cli.locate_app": "38cab60b7ec6d225",
+    "flask.cli.prepare_import": "8dfb9d16c7c5bbdc",
+    "flask_socketio.SocketIO.run": "5e78dd4df78d89de",
     "gunicorn.glogging.Logger.setup": "17c79acdddea07c6",
 }
 

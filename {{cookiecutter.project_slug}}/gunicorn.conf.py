@@ -1,8 +1,14 @@
 """gunicorn's configuration, all of it taken from the settings: see .env.example to change any."""
 
+{% if cookiecutter.existing_app %}
+from production.adopt.leaving import leave_threads_behind
+{% endif %}
 from production.observe.logs import GunicornLogger, configure_logging
 from production.process.configuration import (
     WORKER_CLASSES,
+{% if cookiecutter.existing_app %}
+    check_adopted,
+{% endif %}
     check_gunicorn,
     connection_count,
     drain_time_limit,
@@ -34,6 +40,9 @@ loglevel = settings.log_level.lower()
 
 def on_starting(server):
     """Refuse options of the command line that the service cannot work with."""
+{% if cookiecutter.existing_app %}
+    check_adopted(server.cfg, settings)
+{% endif %}
     check_gunicorn(server.cfg, settings)
 
 
@@ -45,3 +54,10 @@ def pre_fork(server, worker):
 def child_exit(server, worker):
     """Let the slot of the worker be taken again."""
     release_slots(server)
+{% if cookiecutter.existing_app %}
+
+
+def worker_exit(server, worker):
+    """Leave on time, although threads of the app may run for ever."""
+    leave_threads_behind(worker.log)
+{% endif %}

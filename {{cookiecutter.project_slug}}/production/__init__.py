@@ -29,12 +29,8 @@ def init_app(app: Flask, socketio: SocketIO, settings: Settings | None = None) -
     # Imported here so that the gunicorn master, which must stay unpatched and light, can use the
     # parts of this package that it needs.
     from production import bootstrap
-    from production.http import errors, health, proxy, requests
-    from production.observe.lag import LoopLag
     from production.realtime import server
-    from production.realtime.channels import open_channels
     from production.settings import current_settings
-    from production.state import ServiceState
 
     settings = settings or current_settings()
     bootstrap.check_releases()
@@ -45,12 +41,31 @@ def init_app(app: Flask, socketio: SocketIO, settings: Settings | None = None) -
         MAX_CONTENT_LENGTH=settings.max_request_bytes,
     )
     server.attach(app, socketio, settings)
+    surround(app, socketio, settings)
+
+
+def surround(app: Flask, socketio: SocketIO, settings: Settings, *, adopted: bool = False) -> None:
+    """Put around an app what surrounds its Socket.IO server.
+
+    :param app: the app.
+    :param socketio: its Flask-SocketIO object, with its server.
+    :param settings: the settings of the process.
+    :param adopted: whether the app knows nothing of the layer, and may have routes and guards that
+        must not reach the health checks.
+    """
+    from production.http import errors, health, proxy, requests
+    from production.observe.lag import LoopLag
+    from production.realtime import server
+    from production.realtime.channels import open_channels
+    from production.state import ServiceState
+
+    server.start(socketio)
     channels = open_channels(socketio.server, settings)
     state = ServiceState(settings, socketio, LoopLag(socketio.server), channels)
     app.extensions["production"] = state
 
     errors.init_app(app)
-    health.init_app(app, state)
+    (health.mount if adopted else health.init_app)(app, state)
     requests.init_app(app)
     proxy.init_app(app, settings.trusted_proxies)
 

@@ -1,7 +1,7 @@
 """Typed settings: read from the environment, ``.env`` and ``production.toml``.
 
 The first of these that names a setting wins: the process environment, the file ``.env`` (what is
-particular to this machine, never committed), the file ``production.toml`` (what is true of the
+particular to this machine, never committed; ``production.env`` beside an adopted app), the file ``production.toml`` (what is true of the
 service wherever it runs, committed), the default given here. Every default is safe in production.
 
 A value that is unsafe is refused by name, with the fix, before anything is served.
@@ -21,18 +21,25 @@ from typing import Annotated, Any, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
+from production.adopt.start import parse
+from production.adopt.workers import one_worker_only
 from production.modes import AsyncMode
 from production.refusal import ConfigurationError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 LONGEST_HOST_ID = 24
+
+# Where an adopted app's settings stand that are particular to a machine: its .env is the app's own.
+ADOPTED_ENV_FILE = "production.env"
+
 SHORTEST_SECRET = 32
 KNOWN_SECRETS = frozenset(
     {
@@ -118,6 +125,10 @@ class Settings(BaseSettings):
     service_name: str = Field(default=PROJECT_ROOT.name, min_length=1, max_length=64)
     secret_key: SecretStr = SecretStr("")
 
+    # An existing app, see production/adopt
+    existing_app: str = ""
+    several_workers: bool = False
+
     # The processes
     async_mode: AsyncMode = AsyncMode.EVENTLET
     bind: str = "127.0.0.1:5000"
@@ -173,12 +184,12 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put ``production.toml`` behind the environment and ``.env``."""
-        return (
-            init_settings,
-            env_settings,
-            dotenv_settings,
-            TomlConfigSettingsSource(settings_cls),
-        )
+        toml_settings = TomlConfigSettingsSource(settings_cls)
+        if toml_settings().get("existing_app"):
+            dotenv_settings = DotEnvSettingsSource(
+                settings_cls, env_file=PROJECT_ROOT / ADOPTED_ENV_FILE
+            )
+        return (init_settings, env_settings, dotenv_settings, toml_settings)
 
     @field_validator("transports", "allowed_origins", mode="before")
     @classmethod
@@ -221,6 +232,13 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("existing_app")
+    @classmethod
+    def _known_start(cls, value: str) -> str:
+        if value:
+            parse(value)
+        return value
+
     @field_validator("redis_url", mode="after")
     @classmethod
     def _usable_url(cls, value: SecretStr | None) -> SecretStr | None:
@@ -235,16 +253,27 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _development_secret(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Draw a secret where development runs without one; it lasts as long as the process."""
+        """Draw a secret where development runs without one; it lasts as long as the process.
+
+        An adopted app may have its own, which is only known once it is loaded.
+        """
         in_development = values.get("environment") == Environment.DEVELOPMENT
-        if in_development and not values.get("secret_key"):
+        if in_development and not values.get("secret_key") and not values.get("existing_app"):
             return {**values, "secret_key": secrets.token_urlsafe(SHORTEST_SECRET)}
         return values
 
     @model_validator(mode="after")
     def _safe_secret(self) -> Self:
-        if self.environment is not Environment.DEVELOPMENT:
-            _check_secret(self.secret_key.get_secret_value())
+        secret = self.secret_key.get_secret_value()
+        left_to_the_app = self.existing_app and not secret
+        if self.environment is not Environment.DEVELOPMENT and not left_to_the_app:
+            check_secret(secret)
+        return self
+
+    @model_validator(mode="after")
+    def _one_worker_unless_allowed(self) -> Self:
+        if self.existing_app and self.web_concurrency > 1 and not self.several_workers:
+            raise ValueError(one_worker_only(self.web_concurrency))
         return self
 
     @model_validator(mode="after")
@@ -302,7 +331,12 @@ def current_settings() -> Settings:
     return load_settings()
 
 
-def _check_secret(secret: str) -> None:
+def check_secret(secret: str) -> None:
+    """Refuse a secret that is missing, well known or can be guessed.
+
+    :param secret: what signs the session cookies.
+    :raises ValueError: saying what is wrong with it and how to make one.
+    """
     make_one = 'make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
     if not secret:
         raise ValueError(f"SECRET_KEY is missing: set it in the environment or in .env; {make_one}")

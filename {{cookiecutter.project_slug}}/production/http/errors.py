@@ -25,6 +25,8 @@ def init_app(app: Flask) -> None:
 
     :param app: the app; handlers of its own for a status or an exception win over this one.
     """
+    if any(issubclass(HTTPException, handled) for handled in app.error_handler_spec[None][None]):
+        return
     app.register_error_handler(HTTPException, answer_http_error)
 
 

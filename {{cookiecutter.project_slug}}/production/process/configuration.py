@@ -9,6 +9,7 @@ import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from production.adopt.workers import no_shared_secret, one_worker_only
 from production.refusal import ConfigurationError
 
 if TYPE_CHECKING:
@@ -125,3 +126,16 @@ def _check_several_workers(cfg: Config, settings: Any) -> None:
             "be handed from one to another: leave out --protocol and --http2-cleartext, or set "
             "WEB_CONCURRENCY=1 and leave out -w."
         )
+
+
+def check_adopted(cfg: Config, settings: Any) -> None:
+    """Refuse more workers than an adopted app may have.
+
+    :param cfg: gunicorn's final configuration.
+    :param settings: with ``several_workers`` and ``secret_key``.
+    :raises ConfigurationError: naming the setting that allows them.
+    """
+    if cfg.workers > 1 and not settings.several_workers:
+        raise ConfigurationError(f"{one_worker_only(cfg.workers)}.")
+    if cfg.workers > 1 and not settings.secret_key:
+        raise ConfigurationError(f"{no_shared_secret(cfg.workers)}.")

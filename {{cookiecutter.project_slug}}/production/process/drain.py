@@ -38,5 +38,7 @@ def drain(app: Any, log: Any) -> None:
         server.sleep(max(0.0, started_at + window * number / len(sessions) - time.monotonic()))
         session.end(Reason.DRAINING, code=CLOSE_SERVICE_RESTART)
     # What the disconnect handlers had to say, and the last answers before them.
-    server.manager.flush(FLUSH_TIME)
+    flush = getattr(server.manager, "flush", None)  # that of an adopted app may be upstream's
+    if flush is not None:
+        flush(FLUSH_TIME)
     log.info("Closed %d sessions in %.1f s", len(sessions), time.monotonic() - started_at)

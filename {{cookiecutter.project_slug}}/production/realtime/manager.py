@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import socketio
+import structlog
 
 from production.realtime.presence import LocalPresence
 
@@ -19,6 +20,10 @@ class ConnectedOnly:
     """
 
     pending_connect: dict[str, list[str]]
+
+    # Whether what a connect handler broadcasts reaches the very client that it is about. An adopted
+    # app may greet its clients so, since upstream delivers it.
+    greets_by_broadcast = False
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -36,7 +41,7 @@ class ConnectedOnly:
         with self._rooms_lock:
             members = list(super().get_participants(namespace, room))  # type: ignore[misc]
         for sid, eio_sid in members:
-            if sid not in pending or room == sid:
+            if sid not in pending or room == sid or self._is_greeted(sid):
                 yield sid, eio_sid
 
     def has_connecting(self, namespace: str, room: Any) -> bool:
@@ -77,6 +82,12 @@ class ConnectedOnly:
         """Take a client out of all rooms."""
         with self._rooms_lock:
             super().basic_disconnect(sid, namespace, **options)  # type: ignore[misc]
+
+    def _is_greeted(self, sid: str) -> bool:
+        if not self.greets_by_broadcast:
+            return False
+        current = structlog.contextvars.get_contextvars()
+        return current.get("event_name") == "connect" and current.get("session") == sid
 
 
 class LocalManager(ConnectedOnly, socketio.Manager):  # type: ignore[misc]

@@ -66,6 +66,7 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
     :param service: the service's name, so that two services on one queue never mix.
     :param backlog: how many messages may wait for the queue.
     :param backlog_seconds: how long one may wait.
+    :param channel: what other processes call the channel, where that is theirs to say.
     """
 
     name = "queue"
@@ -73,8 +74,16 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
     # Upstream's, made with each manager: in the worker, since nothing is loaded before the fork.
     host_id: str
 
-    def __init__(self, url: str, *, service: str, backlog: int, backlog_seconds: float) -> None:
-        super().__init__(channel=name(service, "events", url=url))
+    def __init__(
+        self,
+        url: str,
+        *,
+        service: str,
+        backlog: int,
+        backlog_seconds: float,
+        channel: str | None = None,
+    ) -> None:
+        super().__init__(channel=channel or name(service, "events", url=url))
         self._url = url
         self._outbox = Outbox(backlog, backlog_seconds, self._dumps)
         self._repeats = Repeats()

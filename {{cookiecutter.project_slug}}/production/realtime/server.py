@@ -165,11 +165,22 @@ def server_options(settings: Settings) -> dict[str, Any]:
 def _manager(settings: Settings) -> Any:
     if settings.redis_url is None:
         return LocalManager()
+    return queue_manager(settings.redis_url.get_secret_value(), settings)
+
+
+def queue_manager(url: str, settings: Settings, channel: str | None = None) -> QueueManager:
+    """Return a manager that speaks to other processes through a queue.
+
+    :param url: where the queue is.
+    :param settings: the settings of the process.
+    :param channel: what other processes call the channel, where that is theirs to say.
+    """
     return QueueManager(
-        settings.redis_url.get_secret_value(),
+        url,
         service=settings.service_name,
         backlog=settings.queue_backlog,
         backlog_seconds=settings.queue_backlog_seconds,
+        channel=channel,
     )
 
 
@@ -180,28 +191,33 @@ def attach(app: Flask, socketio_extension: SocketIO, settings: Settings) -> None
     :param socketio_extension: the app's Flask-SocketIO object, with or without handlers yet.
     :param settings: the settings of the process.
     """
-    with _serving_class(Server):
+    with serving_class(Server):
         socketio_extension.init_app(app, **server_options(settings))
-    middleware: Any = app.wsgi_app
-    socketio_extension.server.eio.endpoint = middleware.engineio_path
     if socketio_extension.default_exception_handler is None:
         socketio_extension.on_error_default(answer_error)
-    start_manager(socketio_extension.server)
 
 
-def start_manager(server: Server) -> None:
-    """Start the client manager's tasks now; upstream would with the first client.
+def start(socketio_extension: SocketIO) -> None:
+    """Tell the server where it is, and start the client manager's tasks.
 
-    A process that listens only then is not ready before, and what it is told meanwhile is lost.
+    Upstream would start them with the first client. A process that listens only then is not ready
+    before, and what it is told meanwhile is lost.
+
+    :param socketio_extension: the app's Flask-SocketIO object, with its server.
     """
+    server = socketio_extension.server
+    server.eio.endpoint = socketio_extension.sockio_mw.engineio_path
     if not server.manager_initialized:
         server.manager_initialized = True
         server.manager.initialize()
 
 
 @contextmanager
-def _serving_class(server_class: type[Server]) -> Iterator[None]:
-    """Let Flask-SocketIO make a server of this class: it names its own in one place only."""
+def serving_class(server_class: type[Server]) -> Iterator[None]:
+    """Let Flask-SocketIO make a server of this class: it names its own in one place only.
+
+    :param server_class: what to make.
+    """
     original = flask_socketio.socketio.Server
     flask_socketio.socketio.Server = server_class
     try:

@@ -1,0 +1,215 @@
+"""What the generator looks at in a folder before it puts the layer around the app there.
+
+Nothing of it is run or imported: an app may do anything when it is.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+STAGING_PREFIX = ".adopting-"
+
+# Where packages of other origin live, or what is no source.
+NOT_THE_APP = frozenset(
+    {"__pycache__", "build", "dist", "env", "node_modules", "site-packages", "venv"}
+)
+
+# How the layer's own package begins, so that it is told from one of the same name.
+LAYER = '"""The production layer:'
+
+# Files that would not be read, or whose names would hide the layer's, and cannot be given another.
+NAMES_THAT_ARE_NEEDED = ("production.py", "production.toml")
+
+
+def load_start() -> ModuleType:
+    """Load the layer's reader of start commands, which needs the standard library only.
+
+    Without byte code: cookiecutter would copy it into every project.
+    """
+    path = Path(__file__).parent / "{{cookiecutter.project_slug}}/production/adopt/start.py"
+    name = "existing_project_start"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = written
+    return module
+
+
+def fault_of_start(existing_app: str) -> str | None:
+    """Say what is wrong with the answer that names the app, if anything is."""
+    start = load_start()
+    try:
+        start.parse(existing_app)
+    except start.UnknownStart as fault:
+        return str(fault)
+    return None
+
+
+def fault_of_folder(folder: Path, name: str, existing_app: str) -> str | None:
+    """Say in one sentence why the app of a folder cannot be adopted, if it cannot.
+
+    :param folder: the folder.
+    :param name: what the answers call it.
+    :param existing_app: how the app is started.
+    """
+    if not folder.is_dir():
+        return (
+            f"project_slug {_quoted(name)} names no folder in {folder.parent}: run cookiecutter in "
+            "the folder that holds your project, or name that one with --output-dir."
+        )
+    sources = list(python_files(folder))
+    if not sources:
+        return f"{_quoted(name)} holds no Python file: existing_app adopts a Python project."
+    if fault := _taken_name(folder, name):
+        return fault
+    if fault := _missing_start(folder, existing_app):
+        return f"existing_app {_quoted(existing_app)} {fault}."
+    if not any(_mentions_flask_socketio(path) for path in sources):
+        return (
+            f"no file in {_quoted(name)} imports flask_socketio: only a Flask-SocketIO app can be "
+            "adopted, any WSGI server serves another one."
+        )
+    return None
+
+
+def holds_the_layer(folder: Path) -> bool:
+    """Tell whether a folder has the layer already."""
+    try:
+        return (folder / "production" / "__init__.py").read_text(encoding="utf-8").startswith(LAYER)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _taken_name(folder: Path, name: str) -> str | None:
+    if holds_the_layer(folder):
+        return None
+    if os.path.lexists(folder / "production"):
+        return (
+            f"{_quoted(name)} has a production of its own, and the layer is a package of that name: "
+            "rename yours first."
+        )
+    for needed in NAMES_THAT_ARE_NEEDED:
+        if os.path.lexists(folder / needed):
+            return (
+                f"{_quoted(name)} has a {needed} of its own, and the layer needs that name: rename "
+                "yours first."
+            )
+    return None
+
+
+def python_files(folder: Path) -> Iterator[Path]:
+    """Yield the Python files of a project, but not those of its environments."""
+    for root, directories, files in os.walk(folder):
+        directories[:] = [
+            directory
+            for directory in directories
+            if directory not in NOT_THE_APP
+            and not directory.startswith(".")
+            and not (Path(root) / directory / "pyvenv.cfg").exists()
+        ]
+        yield from (Path(root, file) for file in files if file.endswith(".py"))
+
+
+def _mentions_flask_socketio(path: Path) -> bool:
+    try:
+        return b"flask_socketio" in path.read_bytes()
+    except OSError:
+        return False
+
+
+def _missing_start(folder: Path, existing_app: str) -> str | None:
+    """Say what of a start command is not there."""
+    reader = load_start()
+    start = reader.parse(existing_app)
+    directory = folder / start.directory
+    if not directory.is_dir():
+        return f"changes to {start.directory}, which does not exist"
+    if start.way is reader.Way.SCRIPT:
+        script = directory / start.target
+        if script.is_file() or (script / "__main__.py").is_file():
+            return None
+        return f"runs {start.target}, which does not exist"
+    if start.by_flask:
+        return _missing_flask_app(directory, start.flask_app)
+    roots = [directory, directory / "src"]
+    roots += [
+        directory / entry for entry in start.environment.get("PYTHONPATH", "").split(os.pathsep)
+    ]
+    if start.way is reader.Way.MODULE:
+        module = _find_module(roots, start.target, inside_package="__main__.py")
+        return None if module else f"runs the module {start.target}, which does not exist"
+    module = _find_module(roots, start.target, inside_package="__init__.py")
+    if module is None:
+        return f"names the module {start.target}, which does not exist"
+    return (
+        None
+        if _may_define(module, start.attribute)
+        else (f"names {start.attribute}, which {module.relative_to(folder)} does not define")
+    )
+
+
+def _missing_flask_app(directory: Path, flask_app: str) -> str | None:
+    """Look for what Flask's command would import; what it is told otherwise, only it can know."""
+    if not flask_app:
+        return None
+    path, _, _ = flask_app.partition(":")
+    if path.endswith(".py"):
+        found = (directory / path).is_file()
+    else:
+        found = (
+            _find_module([directory, directory / "src"], path, inside_package="__init__.py")
+            is not None
+        )
+    return None if found else f"names {path}, which does not exist"
+
+
+def _find_module(roots: list[Path], name: str, *, inside_package: str) -> Path | None:
+    """Return the file of a module, or the one inside a package that stands for it."""
+    for root in roots:
+        path = root.joinpath(*name.split("."))
+        for candidate in (path / inside_package, path.with_name(f"{path.name}.py")):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def _may_define(module: Path, name: str) -> bool:
+    """Tell whether a module may have a name; what cannot be read, or imports all, may have any."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(module.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return True
+    return any(_binds(node, name) for node in ast.walk(tree))
+
+
+def _binds(node: Any, name: str) -> bool:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+        return node.name in {name, "__getattr__"}
+    if isinstance(node, ast.Name):
+        return node.id == name and isinstance(node.ctx, ast.Store)
+    if isinstance(node, ast.alias):
+        return node.name == "*" or (node.asname or node.name.partition(".")[0]) == name
+    return False
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value)

@@ -1,0 +1,422 @@
+"""The generator over a repository: what it adds, what it leaves alone, and what it refuses."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from baking import (
+    ASYNC_MODES,
+    ODD_TEXT,
+    PROJECT_TEMPLATE,
+    TEMPLATE,
+    BakedProject,
+    adopt,
+    clean_environment,
+    cookiecutter_config,
+)
+
+APP = """\
+from flask import Flask
+from flask_socketio import SocketIO
+app = Flask(__name__)
+socketio = SocketIO(app)
+if __name__ == '__main__':
+    socketio.run(app)
+"""
+
+ADDED = {
+    "production",
+    "wsgi.py",
+    "gunicorn.conf.py",
+    "production.toml",
+    ".env.example",
+    "Makefile",
+    "requirements-production.txt",
+    "MIGRATION.md",
+}
+
+# What a new service gets and an app has of its own, under the names that the template gives them.
+THEIRS = (
+    "README.md",
+    "pyproject.toml",
+    ".gitignore",
+    ".env",
+    "tests/conftest.py",
+    "tests/test_board.py",
+    "live_board/__init__.py",
+    "live_board/templates/index.html",
+    "live_board/static/board.js",
+    "my_app/templates/index.html",
+    "deploy/nginx.conf",
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A repository with an app that is started by ``python run.py``."""
+    path = tmp_path / "My App.v2"
+    path.mkdir()
+    (path / "run.py").write_text(APP)
+    return path
+
+
+def cookiecutter(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the one command that the documentation gives."""
+    return subprocess.run(
+        [
+            sys.executable,
+            "-B",
+            "-m",
+            "cookiecutter",
+            f"--config-file={cookiecutter_config(folder.parent)}",
+            "--no-input",
+            "--overwrite-if-exists",
+            "--skip-if-file-exists",
+            str(TEMPLATE),
+            f"project_slug={folder.name}",
+            *arguments,
+        ],
+        cwd=folder.parent,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Return every file below a folder with its mode and content; a link is where it points to."""
+    found = {}
+    for path in folder.rglob("*"):
+        content = str(path.readlink()).encode() if path.is_symlink() else b""
+        if path.is_file() and not path.is_symlink():
+            content = path.read_bytes()
+        found[str(path.relative_to(folder))] = (path.lstat().st_mode, content)
+    return found
+
+
+def refusal(folder: Path, *arguments: str) -> str:
+    """Adopt what cannot be adopted, make sure that nothing is written, and return the sentence."""
+    before = snapshot(folder) if folder.exists() else None
+    outcome = cookiecutter(folder, *arguments)
+    assert outcome.returncode == 1
+    assert outcome.stderr == ""
+    assert len(outcome.stdout.splitlines()) == 1
+    assert (snapshot(folder) if folder.exists() else None) == before
+    return outcome.stdout.strip()
+
+
+class TestWhatIsAdded:
+    def test_one_command_adds_the_layer_and_says_what_to_do_next(self, folder: Path) -> None:
+        outcome = cookiecutter(folder, "existing_app=python run.py")
+        assert outcome.returncode == 0, outcome.stdout
+        added, enter, run = outcome.stdout.splitlines()
+        assert set(added.partition(": ")[2].replace("/", "").split(", ")) == ADDED
+        assert enter == f"cd {folder.name}"
+        assert run.startswith("make run ")
+        assert {path.name for path in folder.iterdir()} == {"run.py"} | ADDED
+
+    def test_the_layer_is_the_template_s(self, folder: Path) -> None:
+        adopt(folder, "python run.py")
+        ours = snapshot(PROJECT_TEMPLATE / "production")
+        found = snapshot(folder / "production")
+        assert {name: content for name, (_, content) in found.items()} == {
+            name: content for name, (_, content) in ours.items()
+        }
+
+    @pytest.mark.parametrize("mode", ASYNC_MODES)
+    def test_the_settings_name_the_app_and_the_mode(self, folder: Path, mode: str) -> None:
+        project = adopt(folder, f'python run.py "{ODD_TEXT[0]}" \\\\', async_mode=mode)
+        settings = tomllib.loads(project.text("production.toml"))
+        assert settings == {
+            "service_name": folder.name,
+            "async_mode": mode,
+            "existing_app": f'python run.py "{ODD_TEXT[0]}" \\\\',
+        }
+
+    @pytest.mark.parametrize("mode", ASYNC_MODES)
+    def test_the_layer_s_requirements_are_those_of_a_new_service(
+        self, folder: Path, mode: str, tmp_path: Path
+    ) -> None:
+        project = adopt(folder, "python run.py", async_mode=mode)
+        lines = project.text("requirements-production.txt").splitlines()
+        assert lines[0].startswith("# ")
+        names = {line.partition(">")[0] for line in lines[1:]}
+        assert {"flask-socketio", "pydantic", "structlog"} < names
+        assert ("eventlet" in names) == (mode == "eventlet")
+        assert ("gunicorn[gevent]" in names) == (mode == "gevent")
+
+    def test_no_secret_is_written(self, folder: Path) -> None:
+        adopt(folder, "python run.py")
+        assert not (folder / ".env").exists()
+
+    def test_no_jinja_is_left(self, folder: Path) -> None:
+        project = adopt(folder, "python run.py")
+        for name in ADDED - {"production"}:
+            assert "cookiecutter" not in project.text(name)
+            assert "{%" not in project.text(name)
+            assert "<!--" not in project.text(name)
+
+    @pytest.mark.parametrize("path", ["wsgi.py", "gunicorn.conf.py"])
+    def test_the_linter_has_nothing_to_say(self, folder: Path, path: str) -> None:
+        project = adopt(folder, "python run.py")
+        for command in ("check", "format --check --line-length=100"):
+            outcome = project.run(
+                sys.executable, "-m", "ruff", *command.split(), "--isolated", "--no-cache", path
+            )
+            assert outcome.returncode == 0, outcome.stdout
+
+
+class TestWhatIsTheirs:
+    def test_no_file_is_changed_whatever_its_name(self, folder: Path) -> None:
+        for name in (*THEIRS, *(ADDED - {"production", "production.toml"})):
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"mine: {name}\n")
+            path.chmod(0o640)
+        (folder / "empty").mkdir()
+        (folder / "link").symlink_to("nowhere")
+        before = snapshot(folder)
+        outcome = cookiecutter(folder, "existing_app=python run.py")
+        assert outcome.returncode == 0, outcome.stdout
+        after = snapshot(folder)
+        assert {name: after[name] for name in before} == before
+        new = {name.split("/")[0] for name in after} - {name.split("/")[0] for name in before}
+        assert new == {"production", "production.toml"}
+
+    @pytest.mark.parametrize(
+        "taken", sorted(ADDED - {"production", "production.toml", "MIGRATION.md"})
+    )
+    def test_what_could_not_be_written_is_listed_with_what_to_merge(
+        self, folder: Path, taken: str
+    ) -> None:
+        (folder / taken).write_text("mine\n")
+        outcome = cookiecutter(folder, "existing_app=python run.py")
+        [kept] = [line for line in outcome.stdout.splitlines() if line.startswith("Yours and kept")]
+        assert kept.endswith(f": {taken}")
+        migration = (folder / "MIGRATION.md").read_text()
+        assert f"`{taken}` is yours and stays" in migration
+        assert (folder / "production" / "to_merge" / taken).read_text() != "mine\n"
+
+    def test_with_every_name_taken_the_layer_s_files_refer_to_each_other(
+        self, folder: Path
+    ) -> None:
+        for name in ("wsgi.py", "gunicorn.conf.py", "makefile", "requirements-production.txt"):
+            (folder / name).write_text("mine\n")
+        outcome = cookiecutter(folder, "existing_app=python run.py")
+        assert "make -f production/to_merge/Makefile run" in outcome.stdout
+        to_merge = folder / "production" / "to_merge"
+        assert '"production.adopt.wsgi:app"' in (to_merge / "gunicorn.conf.py").read_text()
+        makefile = (to_merge / "Makefile").read_text()
+        assert "gunicorn --config production/to_merge/gunicorn.conf.py" in makefile
+        assert makefile.count("production/to_merge/requirements-production.txt") == 3
+        assert not (folder / "Makefile").exists()
+
+    def test_a_dangling_link_keeps_its_name(self, folder: Path) -> None:
+        (folder / "wsgi.py").symlink_to("not-mounted")
+        adopt(folder, "python run.py")
+        assert not (folder / "not-mounted").exists()
+        assert (folder / "production" / "to_merge" / "wsgi.py").exists()
+
+    def test_a_second_generation_brings_the_layer_up_to_date_and_nothing_else(
+        self, folder: Path
+    ) -> None:
+        project = adopt(folder, "python run.py")
+        (folder / "production.toml").write_text(project.text("production.toml") + "keepalive = 9\n")
+        (folder / "production" / "modes.py").write_text("outdated")
+        (folder / "production" / "mine.py").write_text("mine")
+        before = snapshot(folder)
+        outcome = cookiecutter(folder, "existing_app=python run.py")
+        assert outcome.returncode == 0, outcome.stdout
+        assert "Brought up to date: production/" in outcome.stdout
+        assert "kept, see production/to_merge/MIGRATION.md: production.toml" in outcome.stdout
+        after = snapshot(folder)
+        assert {name for name in before if before[name] != after[name]} == {"production/modes.py"}
+        assert set(after) - set(before) == {
+            "production/to_merge",
+            "production/to_merge/production.toml",
+            "production/to_merge/MIGRATION.md",
+        }
+
+    def test_the_same_generation_again_changes_nothing(self, folder: Path) -> None:
+        adopt(folder, "python run.py")
+        before = snapshot(folder)
+        assert "kept" not in cookiecutter(folder, "existing_app=python run.py").stdout
+        assert snapshot(folder) == before
+
+
+REFUSALS: dict[str, tuple[str, dict[str, str], str]] = {
+    "no Python file": ("python run.py", {"index.js": ""}, "holds no Python file"),
+    "only packages": (
+        "python run.py",
+        {"venv/pyvenv.cfg": "", "venv/x.py": APP},
+        "holds no Python",
+    ),
+    "no Flask-SocketIO": ("python run.py", {"run.py": "import flask"}, "imports flask_socketio"),
+    "no script": ("python start.py", {"run.py": APP}, "runs start.py, which does not exist"),
+    "no module to run": ("python -m server", {"run.py": APP}, "runs the module server, which"),
+    "a package that cannot be run": (
+        "python -m server",
+        {"server/__init__.py": APP},
+        "runs the module server, which does not exist",
+    ),
+    "no module": ("server:app", {"run.py": APP}, "names the module server, which does not exist"),
+    "no module in it": ("web.server:app", {"web/__init__.py": APP}, "names the module web.server"),
+    "no such name": (
+        "run:application",
+        {"run.py": APP},
+        "names application, which run.py does not",
+    ),
+    "no such factory": ("run:create_app()", {"run.py": APP}, "names create_app, which run.py does"),
+    "nothing for Flask": (
+        "flask --app server run",
+        {"run.py": APP},
+        "names server, which does not",
+    ),
+    "no file for Flask": (
+        "flask -A web/s.py run",
+        {"run.py": APP},
+        "names web/s.py, which does not",
+    ),
+    "no directory": ("cd src && python run.py", {"run.py": APP}, "changes to src, which does not"),
+    "a package of that name": (
+        "python run.py",
+        {"run.py": APP, "production/settings.py": ""},
+        "has a production of its own",
+    ),
+    "a module of that name": (
+        "python run.py",
+        {"run.py": APP, "production.py": ""},
+        "has a production.py of its own",
+    ),
+    "settings of that name": (
+        "python run.py",
+        {"run.py": APP, "production.toml": ""},
+        "has a production.toml of its own",
+    ),
+    "two programs": ("python a.py && python run.py", {"run.py": APP}, "contains &&"),
+    "several lines": ("python run.py\nrm -rf x", {"run.py": APP}, "more than one line"),
+}
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(("existing_app", "files", "sentence"), REFUSALS.values(), ids=REFUSALS)
+    def test_what_cannot_be_adopted_is_refused_with_one_sentence(
+        self, tmp_path: Path, existing_app: str, files: dict[str, str], sentence: str
+    ) -> None:
+        folder = tmp_path / "app"
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(content)
+        assert sentence in refusal(folder, f"existing_app={existing_app}")
+
+    def test_a_folder_that_does_not_exist_is_not_made(self, tmp_path: Path) -> None:
+        assert "names no folder in" in refusal(tmp_path / "app", "existing_app=run.py")
+        assert not (tmp_path / "app").exists()
+
+    @pytest.mark.parametrize("slug", [".", "..", "a/b", "/tmp", "", "a\nb"])
+    def test_a_folder_is_named_by_one_name(self, folder: Path, slug: str) -> None:
+        sentence = refusal(folder, "existing_app=run.py", f"project_slug={slug}")
+        assert "is not the name of a folder" in sentence
+
+    def test_hooks_that_do_not_run_leave_the_folder_s_files_alone(self, folder: Path) -> None:
+        (folder / "tests").mkdir()
+        before = snapshot(folder)
+        cookiecutter(folder, "--accept-hooks=no", "existing_app=python run.py")
+        after = snapshot(folder)
+        assert {name: after[name] for name in before} == before
+        assert all(name.startswith(".adopting-") for name in set(after) - set(before))
+
+    @pytest.mark.parametrize(
+        ("existing_app", "files"),
+        [
+            ("run:app", {"run.py": APP}),
+            ("run:app", {"run.py": "from server import *\n"}),
+            ("run:app", {"run.py": "if 1:\n    from server import app\n"}),
+            ("run:app", {"run.py": "app: object = make()\n"}),
+            ("run:app", {"run.py": "print 'no Python 3'\n"}),
+            ("run:app", {"run.py": "x = 'caf\xe9'"}),
+            ("web.server:app", {"web/server.py": APP}),
+            ("server:app", {"src/server.py": APP}),
+            ("PYTHONPATH=lib python -m server", {"lib/server/__main__.py": APP}),
+            ("python -m server", {"server/__main__.py": APP}),
+            ("python web", {"web/__main__.py": APP}),
+            ("flask run", {"app.py": APP}),
+            ("flask --app server:create_app run", {"server.py": APP}),
+        ],
+    )
+    def test_what_may_be_there_is_not_refused(
+        self, tmp_path: Path, existing_app: str, files: dict[str, str]
+    ) -> None:
+        folder = tmp_path / "app"
+        for name, content in ({"other.py": APP} | files).items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content.encode("latin-1"))
+        adopt(folder, existing_app)
+        assert (folder / "wsgi.py").exists()
+
+
+class TestTheirDevelopment:
+    """What the layer's files do to the way that the app is developed: nothing."""
+
+    def test_flask_s_command_finds_their_app_as_before(self, tmp_path: Path) -> None:
+        folder = tmp_path / "app"
+        shutil.copytree(TEMPLATE / "tests" / "adopted" / "flask_command", folder)
+        project = adopt(folder, "flask run")
+        outcome = project.run(
+            sys.executable, "-c", BLIND + "import runpy; runpy.run_module('flask')", "routes"
+        )
+        assert "/static/<path:filename>" in outcome.stdout
+        assert "/health" not in outcome.stdout
+
+    def test_setuptools_that_looks_for_packages_is_mentioned(self, folder: Path) -> None:
+        (folder / "pyproject.toml").write_text('[project]\nname = "x"\n')
+        assert "lets setuptools find the packages" in adopt(folder, "run.py").text("MIGRATION.md")
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            '[project]\nname = "x"\n[tool.setuptools]\npackages = ["x"]\n',
+            '[project]\nname = "x"\n[build-system]\nbuild-backend = "hatchling.build"\n',
+            "[tool.ruff]\n",
+        ],
+    )
+    def test_other_builds_are_not(self, folder: Path, content: str) -> None:
+        (folder / "pyproject.toml").write_text(content)
+        assert "setuptools" not in adopt(folder, "run.py").text("MIGRATION.md")
+
+
+# The app's own environment has none of the layer's libraries.
+BLIND = """\
+import sys
+for name in ("structlog", "pydantic", "pydantic_settings", "gunicorn"):
+    sys.modules[name] = None
+sys.argv[0] = "flask"
+import os
+sys.path.insert(0, os.getcwd())
+"""
+
+
+@pytest.mark.slow
+def test_make_installs_what_the_app_and_the_layer_require(
+    folder: Path, requires: Callable[[str], str]
+) -> None:
+    requires("make")
+    (folder / "requirements.txt").write_text("Flask==2.0.1\nWerkzeug==2.0.1\nflask-login\n")
+    project: BakedProject = adopt(folder, "python run.py", async_mode="threading")
+    outcome = project.run("make", "install", timeout=600)
+    assert outcome.returncode == 0, outcome.stdout
+    assert "Flask==2.0.1: the layer brings a current release." in outcome.stdout
+    listed = project.run(".venv-production/bin/python", "-m", "pip", "list").stdout.lower()
+    assert "flask-login" in listed
+    assert "eventlet" not in listed
+    assert not (folder / ".venv").exists()
+    assert "Nothing to be done" in project.run("make", "install").stdout

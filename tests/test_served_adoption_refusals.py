@@ -1,0 +1,101 @@
+"""Apps that cannot be served as they are started: one sentence each, and nothing listens."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from secrets import token_urlsafe
+
+import pytest
+
+from baking import BakedProject, adopt
+from served import ServedProject
+
+APP = """\
+import sys, time, threading
+from flask import Flask
+from flask_socketio import SocketIO
+app = Flask(__name__)
+app.secret_key = 'key'
+socketio = SocketIO(app)
+plain = Flask('plain')
+keyless = Flask('keyless')
+SocketIO(keyless)
+number = 5
+def failing(): raise LookupError('no database')
+def serve(what): what.run()
+if __name__ == '__main__':
+    {main}
+"""
+
+SCRIPTS = {
+    "a script that ends": ("pass", "python run.py ended without serving its app"),
+    "a script that fails": (
+        "failing()",
+        "failed before it served its app: LookupError: no database",
+    ),
+    "a script that exits": ("sys.exit(3)", "python run.py exited with 3 before it served its app"),
+    "a script that never serves": ("time.sleep(60)", "did not serve its app within 3.2 s"),
+    "an app without Flask-SocketIO": ("plain.run()", "serves an app without Flask-SocketIO"),
+    "an app without a secret": ("keyless.run()", "The app has no SECRET_KEY, and none is set"),
+}
+
+IMPORTS = {
+    "no such module": ("missing:app", "failed before it served its app: ModuleNotFoundError"),
+    "no such name": ("run:application", "the module run has no application"),
+    "what is no app": ("run:number", "is of type int, which is no WSGI application"),
+    "a factory that fails": ("run:failing()", "LookupError: no database"),
+    "an unknown start": ("make run", "EXISTING_APP does not begin with a program"),
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> BakedProject:
+    """An adopted app whose main part a test writes."""
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "run.py").write_text(APP.format(main="app.run()"))
+    return adopt(folder, "python run.py")
+
+
+def refused(project: BakedProject, *arguments: str, **environment: str) -> str:
+    """Start a service that must not start, and return its log."""
+    served = ServedProject(project, project.path / "service.log", environment, arguments)
+    try:
+        assert served.wait() != 0
+    finally:
+        served.stop()
+    assert len(re.findall(r"Refusing to start\.", served.log_text())) == 1
+    return served.log_text()
+
+
+@pytest.mark.parametrize(("main", "sentence"), SCRIPTS.values(), ids=SCRIPTS)
+def test_a_start_that_serves_nothing_is_refused(
+    project: BakedProject, main: str, sentence: str
+) -> None:
+    (project.path / "run.py").write_text(APP.format(main=main))
+    assert sentence in refused(project, WORKER_TIMEOUT="4")
+
+
+@pytest.mark.parametrize(("existing_app", "sentence"), IMPORTS.values(), ids=IMPORTS)
+def test_an_import_that_yields_no_app_is_refused(
+    project: BakedProject, existing_app: str, sentence: str
+) -> None:
+    assert sentence in refused(project, EXISTING_APP=existing_app)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"), [(("-w", "2"), {}), ((), {"WEB_CONCURRENCY": "2"})]
+)
+def test_more_than_one_worker_is_refused_unless_the_owner_allows_it(
+    project: BakedProject, arguments: tuple[str, ...], environment: dict[str, str]
+) -> None:
+    assert "SEVERAL_WORKERS=true" in refused(project, *arguments, **environment)
+    allowing = {**environment, "SEVERAL_WORKERS": "true"}
+    assert "SECRET_KEY is not set" in refused(project, *arguments, **allowing)
+    allowed = refused(project, *arguments, **allowing, SECRET_KEY=token_urlsafe(48))
+    assert "SEVERAL_WORKERS" not in allowed
+
+
+def test_a_secret_of_the_environment_is_held_to_the_same_standard(project: BakedProject) -> None:
+    assert "SECRET_KEY is a well-known default" in refused(project, SECRET_KEY="secret")

@@ -1,0 +1,158 @@
+"""Writes down what an existing app requires, for pip: ``python -m production.adopt.requirements``.
+
+The app's pins of libraries that the layer brings in current releases are left out: they are from the
+time of its development server, and would keep the two from being installed together. Standard
+library only: it runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+# What the layer requires, and what that requires: releases that are known to work together.
+BROUGHT_BY_THE_LAYER = frozenset(
+    {
+        "annotated-types",
+        "bidict",
+        "blinker",
+        "click",
+        "dnspython",
+        "eventlet",
+        "flask",
+        "flask-socketio",
+        "gevent",
+        "greenlet",
+        "gunicorn",
+        "h11",
+        "itsdangerous",
+        "jinja2",
+        "markupsafe",
+        "packaging",
+        "pydantic",
+        "pydantic-core",
+        "pydantic-settings",
+        "python-dotenv",
+        "python-engineio",
+        "python-socketio",
+        "redis",
+        "simple-websocket",
+        "structlog",
+        "typing-extensions",
+        "typing-inspection",
+        "werkzeug",
+        "wsproto",
+        "zope-event",
+        "zope-interface",
+    }
+)
+
+REQUIREMENT = re.compile(
+    r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?P<extras>\[[^\]]*\])?\s*(?P<bounds>[^;#]*?)\s*"
+    r"(?P<marker>;[^#]*?)?\s*(?:\s#.*)?"
+)
+OTHER_FILE = re.compile(r"(?:-r|--requirement|-c|--constraint)[\s=]*(?P<path>\S+)")
+HASH = re.compile(r"\s--hash[=\s]\S+")
+
+
+def requirements_of(project: Path) -> list[str]:
+    """Return what an app requires, without the pins that the layer replaces.
+
+    :param project: the app's directory.
+    """
+    for name, read in (
+        ("requirements.txt", from_requirements_file),
+        ("pyproject.toml", from_pyproject),
+        ("Pipfile", from_pipfile),
+    ):
+        if (path := project / name).is_file() and (found := list(read(path))):
+            return list(without_replaced_pins(found))
+    return []
+
+
+def from_requirements_file(path: Path) -> Iterator[str]:
+    """Yield the lines of a requirements file, those of the files that it names included."""
+    yield from _lines_of(path, seen=set())
+
+
+def _lines_of(path: Path, seen: set[Path]) -> Iterator[str]:
+    if path.resolve() in seen or not path.is_file():
+        return
+    seen.add(path.resolve())
+    text = path.read_text(encoding="utf-8-sig", errors="replace").replace("\\\n", " ")
+    for raw in text.splitlines():
+        line = HASH.sub("", raw).strip()
+        if other := OTHER_FILE.fullmatch(line):
+            yield from _lines_of(path.parent / other["path"], seen)
+        elif line and not line.startswith("#"):
+            yield line
+
+
+def from_pyproject(path: Path) -> Iterator[str]:
+    """Yield the dependencies of a project, as PEP 621 or Poetry write them."""
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    yield from content.get("project", {}).get("dependencies", [])
+    poetry = content.get("tool", {}).get("poetry", {}).get("dependencies", {})
+    yield from _from_table({name: value for name, value in poetry.items() if name != "python"})
+
+
+def from_pipfile(path: Path) -> Iterator[str]:
+    """Yield the packages of a Pipfile."""
+    yield from _from_table(tomllib.loads(path.read_text(encoding="utf-8")).get("packages", {}))
+
+
+def _from_table(table: dict[str, Any]) -> Iterator[str]:
+    for name, value in table.items():
+        details = value if isinstance(value, dict) else {"version": value}
+        if "git" in details:
+            yield f"{name} @ git+{details['git']}"
+        elif "path" not in details and not details.get("optional"):
+            extras = ",".join(details.get("extras", ()))
+            bounds = pep440(str(details.get("version", "*")))
+            yield f"{name}{f'[{extras}]' if extras else ''}{bounds}"
+
+
+def pep440(bounds: str) -> str:
+    """Write Poetry's ``^1.2`` and ``~1.2`` as pip reads them.
+
+    :param bounds: what a table gives as the version.
+    """
+    return ",".join(filter(None, (_pep440(part.strip()) for part in bounds.split(","))))
+
+
+def _pep440(bound: str) -> str:
+    if bound in {"", "*"}:
+        return ""
+    if bound[0].isdigit():
+        return f"=={bound}"
+    if bound[0] not in "^~" or bound.startswith("~="):
+        return bound
+    numbers = [int(number) for number in re.findall(r"\d+", bound)]
+    if bound[0] == "~":
+        kept = min(2, len(numbers))
+    else:
+        kept = next((place for place, number in enumerate(numbers, 1) if number), len(numbers))
+    upper = [*numbers[: kept - 1], numbers[kept - 1] + 1]
+    return f">={bound[1:]},<{'.'.join(map(str, upper))}"
+
+
+def without_replaced_pins(lines: Iterable[str]) -> Iterator[str]:
+    """Leave out the bounds of what the layer brings, and say so on standard error."""
+    for line in lines:
+        requirement = REQUIREMENT.fullmatch(line)
+        name = re.sub(r"[-_.]+", "-", requirement["name"]).lower() if requirement else ""
+        if requirement is None or name not in BROUGHT_BY_THE_LAYER:
+            yield line
+            continue
+        if requirement["bounds"]:
+            print(f"{line}: the layer brings a current release.", file=sys.stderr)
+        extras, marker = requirement["extras"] or "", requirement["marker"] or ""
+        yield f"{requirement['name']}{extras}{marker}"
+
+
+if __name__ == "__main__":
+    print(*requirements_of(Path.cwd()), sep="\n")

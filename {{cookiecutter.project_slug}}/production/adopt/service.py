@@ -1,0 +1,182 @@
+"""From the app as it hands itself over to what gunicorn serves."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import structlog
+from flask import Flask
+from flask_socketio import SocketIO
+
+import production
+from production import bootstrap
+from production.adopt.courtesies import extend_courtesies
+from production.adopt.handover import Handover, intercept_servers, keep_the_patch
+from production.adopt.options import Binding, intercept_init_app
+from production.adopt.script import described, launch
+from production.adopt.signals import keep_gunicorns_handlers
+from production.adopt.start import Start, UnknownStart, parse
+from production.realtime.errors import answer_error
+from production.realtime.server import Server
+from production.refusal import ConfigurationError
+from production.settings import PROJECT_ROOT, Settings, check_secret
+
+log = structlog.get_logger(__name__)
+
+SHARE_OF_WORKER_TIMEOUT = 0.8
+"""When to give up on a start: before gunicorn takes the worker for dead and says nothing of why."""
+
+
+class WrappedApp:
+    """A WSGI application with a Flask app inside, known by its extensions as that is.
+
+    :param application: what the app's own start serves.
+    :param app: the Flask app inside.
+    """
+
+    def __init__(self, application: Callable[..., Iterable[bytes]], app: Flask) -> None:
+        self._application = application
+        self.extensions = app.extensions
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Hand a request on."""
+        return self._application(environ, start_response)
+
+
+def serve(existing_app: str, settings: Settings) -> Any:
+    """Start an app, wait until it hands itself over, and put the layer around it.
+
+    :param existing_app: how it is started.
+    :param settings: the settings of the process.
+    :return: a WSGI application.
+    :raises ConfigurationError: if it cannot be started, or not be served safely.
+    """
+    try:
+        start = parse(existing_app)
+    except UnknownStart as fault:
+        raise ConfigurationError(f"EXISTING_APP {existing_app!r} {fault}.") from None
+    bootstrap.check_releases()
+    bootstrap.check_patch(settings.async_mode)
+
+    handover = Handover()
+    binding = intercept_init_app(settings)
+    intercept_servers(handover)
+    keep_the_patch(settings.async_mode)
+    keep_gunicorns_handlers()
+    extend_courtesies(settings.async_mode)
+    launch(start, PROJECT_ROOT, handover)
+
+    application = _await_app(start, handover, settings)
+    app, socketio = _find_app(start, application, binding)
+    _check_server(start, socketio, settings)
+    _hear_ourselves()
+    _settle_configuration(app, settings)
+    if socketio.default_exception_handler is None:
+        socketio.on_error_default(answer_error)
+    production.surround(app, socketio, settings, adopted=True)
+    log.info("an existing app is served", start=described(start), taken_from=handover.taken_from)
+    return app if application is app else WrappedApp(application, app)
+
+
+def _await_app(start: Start, handover: Handover, settings: Settings) -> Any:
+    patience = settings.worker_timeout * SHARE_OF_WORKER_TIMEOUT
+    if not handover.wait(patience):
+        raise ConfigurationError(
+            f"{described(start)} did not serve its app within {patience:g} s: EXISTING_APP has to "
+            "make a call that serves, such as socketio.run(app); if it needs longer to get there, "
+            "raise WORKER_TIMEOUT."
+        )
+    if handover.failure is not None:
+        raise handover.failure
+    return handover.app
+
+
+def _find_app(start: Start, application: Any, binding: Binding) -> tuple[Flask, SocketIO]:
+    """Return the Flask app in what is served, with its Flask-SocketIO object."""
+    app = application
+    if not isinstance(app, Flask):
+        if not callable(application):
+            raise ConfigurationError(
+                f"{described(start)} is of type {type(application).__name__}, which is no WSGI application."
+            )
+        # Middleware around it: the app inside is the one that was given its SocketIO object last.
+        app = binding.apps[-1] if binding.apps else None
+    socketio = app.extensions.get("socketio") if app is not None else None
+    if app is None or socketio is None:
+        raise ConfigurationError(
+            f"{described(start)} serves an app without Flask-SocketIO: there is nothing to adopt, "
+            "any WSGI server will do."
+        )
+    if len(binding.objects) > 1:
+        log.warning(
+            "there are several SocketIO objects: the one in app.extensions is served",
+            objects=len(binding.objects),
+            served=binding.objects.index(socketio) + 1 if socketio in binding.objects else None,
+        )
+    return app, socketio
+
+
+def _check_server(start: Start, socketio: SocketIO, settings: Settings) -> None:
+    """Make sure that what the layer decides is what came of it."""
+    server = socketio.server
+    if not isinstance(server, Server) or server.async_mode != settings.async_mode:
+        mode = getattr(server, "async_mode", None)
+        raise ConfigurationError(
+            f"{described(start)} makes a {type(server).__name__} in the mode {mode} that the layer does "
+            f"not know, instead of one in {settings.async_mode}: let SocketIO.init_app() make it."
+        )
+
+
+def _hear_ourselves() -> None:
+    """Undo what ``logging.config.dictConfig`` of the app does by default to loggers that exist."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if isinstance(logger, logging.Logger) and name.startswith(("production", "gunicorn")):
+            logger.disabled = False
+
+
+def _settle_configuration(app: Flask, settings: Settings) -> None:
+    """Decide what of the app's configuration is not safe to serve with."""
+    if app.debug:
+        app.debug = False
+        log.info("an option of the app is overridden", option="DEBUG", old="True", new="False")
+    _settle_secret(app, settings)
+    if (
+        app.config["MAX_CONTENT_LENGTH"] is None
+        and "max_request_bytes" in settings.model_fields_set
+    ):
+        app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
+
+
+def _settle_secret(app: Flask, settings: Settings) -> None:
+    """Let the environment's secret win; without one the app's stays, whatever it is worth."""
+    ours = settings.secret_key.get_secret_value()
+    if ours:
+        if app.secret_key and app.secret_key != ours:
+            log.info(
+                "an option of the app is overridden", option="SECRET_KEY", setting="SECRET_KEY"
+            )
+        app.secret_key = ours
+    elif app.secret_key:
+        _warn_of_weak_secret(app.secret_key)
+    elif settings.in_development:
+        app.secret_key = secrets.token_urlsafe(48)
+    else:
+        raise ConfigurationError(
+            "The app has no SECRET_KEY, and none is set: set it in the environment or in "
+            'production.env; make one with: python -c "import secrets; '
+            'print(secrets.token_urlsafe(48))".'
+        )
+
+
+def _warn_of_weak_secret(secret: str | bytes) -> None:
+    text = secret if isinstance(secret, str) else secret.decode("latin-1")
+    try:
+        check_secret(text)
+    except ValueError as fault:
+        log.warning(
+            "the app's own SECRET_KEY is not safe, whoever knows it can forge sessions",
+            fault=str(fault),
+        )
