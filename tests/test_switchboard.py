@@ -24,6 +24,11 @@ def switchboard() -> Iterator[Switchboard]:
     switchboard.open(0, 1)
     switchboard.open(1, 2)
     yield switchboard
+    close(switchboard)
+
+
+def close(switchboard: Switchboard) -> None:
+    """Close what otherwise lasts as long as its process."""
     for ends in switchboard._inboxes:
         for end in ends:
             end.close()
@@ -142,6 +147,7 @@ def test_the_slots_of_living_workers_are_not_given_again() -> None:
     worker = SimpleNamespace(slot=None, age=4)
     assign_slot(arbiter, worker)
     assert worker.slot == 1
+    close(arbiter.switchboard)
 
 
 def test_a_session_id_tells_its_worker() -> None:

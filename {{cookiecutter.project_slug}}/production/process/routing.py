@@ -169,6 +169,7 @@ class RoutedParser(RequestParser):  # type: ignore[misc]
         self._proxy: dict[str, Any] | None = None
         # One that was chosen for a new session does not choose again.
         self._may_choose = True
+        self._luggage = luggage
         if luggage is not None:
             self.unreader.unread(luggage.data)
             self.req_count = luggage.requests
@@ -188,6 +189,10 @@ class RoutedParser(RequestParser):  # type: ignore[misc]
             request = super().__next__()
         finally:
             record = self.unreader.end_head()
+            if self._luggage is not None:
+                # Only now: by the time that another worker looks, the session counts itself.
+                self._router.has_begun(self._luggage)
+                self._luggage = None
         self._proxy = request.proxy_protocol_info or self._proxy
         if not request.proxy_protocol_info:
             request.proxy_protocol_info = self._proxy
@@ -369,6 +374,12 @@ class Router:
             self._log.warning("The worker in slot %d takes no connections", destination.slot)
         return sent
 
+    def has_begun(self, luggage: Luggage) -> None:
+        """Count a connection that was handed over no longer as under way."""
+        # It never did if the master took it out of the inbox of a worker that is gone.
+        if luggage.new and luggage.slot == self._place.slot:
+            self._switchboard.count_received(self._place.slot)
+
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when a connection arrives."""
         return self._switchboard.fileno(self._place.slot)
@@ -385,11 +396,9 @@ class Router:
 
     def _unpack(self, parcel: Parcel) -> Arrival | None:
         luggage = Luggage.unpack(parcel.message)
-        # Not if the master took it out of the inbox of a worker that is gone.
-        if luggage.new and luggage.slot == self._place.slot:
-            self._switchboard.count_received(self._place.slot)
         if parcel.descriptor is None:
             self._log.warning("A connection could not be taken over: out of descriptors")
+            self.has_begun(luggage)
             return None
         self._luggage[parcel.descriptor] = luggage
         return Arrival(parcel.descriptor, luggage.address, self._listeners[luggage.listener])

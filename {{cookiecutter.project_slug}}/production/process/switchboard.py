@@ -56,7 +56,7 @@ class Column(IntEnum):
     WELCOMING = 1  # whether that worker takes new sessions
     SEEN = 2  # when it last gave a sign of life, in nanoseconds of the machine's monotonic clock
     SESSIONS = 3  # how many it has
-    RECEIVED = 4  # new sessions that it has taken from its inbox
+    RECEIVED = 4  # of the new sessions put into its inbox, how many have begun
     CLAIMED = 5  # the AGE of the worker that is being started for the slot, or has been
     SENT = 6  # new sessions that the worker in the column's slot has put into this one's inbox
 
@@ -231,7 +231,7 @@ class Switchboard:
         return next(self._parcels(slot), None)
 
     def count_received(self, slot: int) -> None:
-        """Say that a connection of a new session was taken from this worker's inbox."""
+        """Say that a new session that came through this worker's inbox has begun."""
         with self._own_cells:
             self._set(Column.RECEIVED, slot, self._cell(Column.RECEIVED, slot) + 1)
 
