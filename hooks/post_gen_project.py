@@ -196,9 +196,10 @@ class Delivery:
                 ],
             ),
             ("packaging", packaging_notes(self._project)),
-            ("findings", findings(self._staged, self._project)),
         ):
             text = text.replace(f"<!-- {mark} -->\n", "".join(f"- {line}\n" for line in lines))
+        found = findings(self._staged, self._project)
+        text = text.replace("<!-- findings -->\n", f"```text\n{found}\n```\n")
         path.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -222,17 +223,12 @@ def packaging_notes(project: Path) -> list[str]:
     ]
 
 
-def findings(staged: Path, project: Path) -> list[str]:
-    """Return what the static checker says of the app, one finding a line.
-
-    This is where its findings enter MIGRATION.md. It is a module of the layer that needs the
-    standard library only; a layer without it has none.
+def findings(staged: Path, project: Path) -> str:
+    """Return what the static checker, which needs the standard library only, says of the app.
 
     :param staged: where the layer is.
     :param project: the app's folder.
     """
-    if not (staged / "production" / "doctor" / "__main__.py").is_file():
-        return ["The checker is not part of this release of the layer."]
     checked = subprocess.run(  # noqa: S603  this very template
         [
             sys.executable,
@@ -249,8 +245,7 @@ def findings(staged: Path, project: Path) -> list[str]:
         text=True,
         check=False,
     )
-    lines = [line for line in checked.stdout.splitlines() if line.strip()]
-    return lines or ["Nothing was found."]
+    return (checked.stdout or checked.stderr).strip()
 
 
 def adopt(staged: Path) -> str:

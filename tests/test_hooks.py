@@ -170,4 +170,4 @@ def test_the_checker_s_findings_enter_the_report(load_hook: LoadHook, staged: Pa
     (doctor / "__main__.py").write_text("import sys; print(sys.argv[1:])\nsys.exit(1)\n")
     load_hook("post_gen_project", existing_app="run.py").adopt(staged)
     report = (staged.parent / "MIGRATION.md").read_text()
-    assert f"- ['check', '{staged.parent}', '--format', 'text']" in report
+    assert f"```text\n['check', '{staged.parent}', '--format', 'text']\n```\n" in report

@@ -93,7 +93,8 @@ def behind_sentinel(directory: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def behind_cluster(directory: Path) -> Iterator[str]:
-    with running(directory, "--cluster-enabled", "yes") as valkey, valkey.client as client:
+    cluster = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    with running(directory, *cluster) as valkey, valkey.client as client:
         client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
         eventually(
             lambda: client.cluster("info")["cluster_state"] == "ok", PATIENCE, "the cluster is up"

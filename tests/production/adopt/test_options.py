@@ -76,7 +76,7 @@ def test_a_message_queue_of_the_app_stays_with_its_channel() -> None:
     given = {"message_queue": "redis://localhost:6399/3", "channel": "orders"}
     manager = layer_options(given, settings())["client_manager"]
     assert isinstance(manager, QueueManager)
-    assert (manager.redis_url, manager.channel) == ("redis://localhost:6399/3", "orders")
+    assert (manager._url, manager.channel) == ("redis://localhost:6399/3", "orders")
     del given["channel"]
     assert layer_options(given, settings())["client_manager"].channel == "flask-socketio"
 

@@ -162,7 +162,7 @@ def _settle_secret(app: Flask, settings: Settings) -> None:
     elif app.secret_key:
         _warn_of_weak_secret(app.secret_key)
     elif settings.in_development:
-        app.secret_key = secrets.token_urlsafe(48)
+        app.secret_key = secrets.token_urlsafe(48)  # production: ignore[FSP304]
     else:
         raise ConfigurationError(
             "The app has no SECRET_KEY, and none is set: set it in the environment or in "

@@ -206,6 +206,9 @@ class Reader:
                 (directory / "pyvenv.cfg").exists()
                 or (directory / "conda-meta").exists()
                 or _is_layer(directory)
+                # The project that this very layer stands in, within the one that is checked: one
+                # that is being generated there.
+                or directory.resolve() == LAYER.parent
             )
         except OSError:
             return False
