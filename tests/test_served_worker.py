@@ -236,6 +236,16 @@ def test_an_interrupt_ends_the_service_at_once(service: Start, mode: str) -> Non
     client.close()
 
 
+def test_a_service_that_is_stopped_while_it_boots_leaves_at_once(
+    service: Start, mode: str, bake: Bake, tmp_path: Path
+) -> None:
+    environment = {"ASYNC_MODE": mode, "DRAIN_SECONDS": "60"}
+    served = ServedProject(bake(), tmp_path / "booting.log", environment)
+    eventually(lambda: "Booting worker" in served.log_text(), PATIENCE, served.log_text)
+    assert served.stop() < PATIENCE
+    assert "Traceback" not in served.log_text()
+
+
 def test_a_worker_without_a_master_leaves(service: Start, mode: str) -> None:
     served = service(mode, DRAIN_SECONDS="1")
     orphan = worker(served)

@@ -28,6 +28,7 @@ class EventletWorker(ServiceWorker, AsyncWorker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         """Patch the standard library, after the fork and before the app is imported."""
+        self.exit_on_signals()
         patch(AsyncMode.EVENTLET)
         # Python's sendfile stops at a full socket buffer, since eventlet's sockets do not block.
         self.cfg.set("sendfile", False)

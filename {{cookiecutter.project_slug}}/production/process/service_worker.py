@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import sys
@@ -53,10 +54,20 @@ class ServiceWorker:
 
     def init_process(self) -> None:
         """Make room for the connections that the settings allow, then start."""
+        self.exit_on_signals()
         raise_descriptor_limit(self.worker_connections + OTHER_DESCRIPTORS)
         if self.slot is not None:
             self.switchboard.keep(self.slot)
         super().init_process()  # type: ignore[misc]
+
+    def exit_on_signals(self) -> None:
+        """Let signals end this process until gunicorn's own handlers are in place.
+
+        From the fork until then, a worker has the master's handlers, which would note a request to
+        leave and do nothing: it would then be killed after the time that sessions are given.
+        """
+        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
+            signal.signal(number, lambda *_: os._exit(0))
 
     def load_wsgi(self) -> None:
         """Import the app; if it refuses to start, stop the master too, with one sentence."""
