@@ -91,6 +91,9 @@ class Part:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        # A part that was killed may leave children behind, in the session that it has alone.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.say("stopped")
 
 
