@@ -133,8 +133,6 @@ def test_a_part_that_ends_ends_the_stack_with_a_sentence(start: type[Stack]) -> 
     parts = stack.parts()
     nginx.kill()
     assert stack.process.wait(PATIENCE) == 1
-    eventually(
-        lambda: not [part for part in parts if lives(part)], PATIENCE, "nothing is left"
-    )
+    eventually(lambda: not [part for part in parts if lives(part)], PATIENCE, "nothing is left")
     assert "nginx ended with status -9" in stack.output
     assert "Traceback" not in stack.output
