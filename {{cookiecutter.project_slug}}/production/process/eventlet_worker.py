@@ -26,13 +26,11 @@ TICK = 0.2
 class EventletWorker(ServiceWorker, AsyncWorker):  # type: ignore[misc]
     """Serves each connection in a green thread of eventlet."""
 
-    def init_process(self) -> None:
+    def prepare(self) -> None:
         """Patch the standard library, after the fork and before the app is imported."""
-        self.exit_on_signals()
         patch(AsyncMode.EVENTLET)
         # Python's sendfile stops at a full socket buffer, since eventlet's sockets do not block.
         self.cfg.set("sendfile", False)
-        super().init_process()
 
     def run(self) -> None:
         """Accept connections until the worker is told to leave, then let the requests finish."""

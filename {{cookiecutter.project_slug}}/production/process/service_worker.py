@@ -53,12 +53,16 @@ class ServiceWorker:
     left_at = 0.0
 
     def init_process(self) -> None:
-        """Make room for the connections that the settings allow, then start."""
+        """Make ready what the connections that the settings allow need, then start."""
         self.exit_on_signals()
+        self.prepare()
         raise_descriptor_limit(self.worker_connections + OTHER_DESCRIPTORS)
         if self.slot is not None:
             self.switchboard.keep(self.slot)
         super().init_process()  # type: ignore[misc]
+
+    def prepare(self) -> None:
+        """Do what the mode needs before anything else happens in the new process."""
 
     def exit_on_signals(self) -> None:
         """Let signals end this process until gunicorn's own handlers are in place.

@@ -21,13 +21,15 @@ from production.realtime.websocket import (
     StartResponse,
     WebSocket,
     handshake_fault,
-    refuse_handshake,
 )
 
 log = structlog.get_logger(__name__)
 
 RETRY_AFTER = 1
 """Seconds after which a client that found no room may try again, perhaps elsewhere."""
+
+SUPPORTED_VERSION = [("Sec-WebSocket-Version", "13")]
+"""What a handshake of another version is told (RFC 6455, section 4.4)."""
 
 # What a client may do wrong that its owner should hear of, once: the page is dead without a fix.
 WORTH_A_WARNING = {
@@ -90,7 +92,8 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
         if environ.get("HTTP_UPGRADE", "").lower() == "websocket" and (
             fault := handshake_fault(environ)
         ):
-            return refuse_handshake(fault, start_response)
+            wrong_version = fault is HTTPStatus.UPGRADE_REQUIRED
+            return _answer(start_response, fault, SUPPORTED_VERSION if wrong_version else ())
         if sid is None and (self.draining or len(self.sockets) >= self.max_sessions):
             return _answer(
                 start_response,

@@ -18,7 +18,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any, NoReturn, cast
 
@@ -318,16 +318,3 @@ def _handshake_response(environ: dict[str, Any]) -> bytes:
         b"Connection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: " + token + b"\r\n\r\n"
     )
-
-
-def refuse_handshake(status: HTTPStatus, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer an opening handshake that :func:`handshake_fault` found unacceptable.
-
-    :return: the body.
-    """
-    body = status.phrase.encode()
-    headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
-    if status is HTTPStatus.UPGRADE_REQUIRED:
-        headers.append(("Sec-WebSocket-Version", "13"))
-    start_response(f"{status.value} {status.phrase}", headers)
-    return [body]
