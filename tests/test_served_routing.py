@@ -169,8 +169,8 @@ def test_new_sessions_are_spread(served: ServedProject, mode: str, transport: st
         try:
             counts = spread(clients)
             assert len(counts) == WORKERS
-            # Forty per cent; without any hand-over one worker had 82.
-            assert max(counts.values()) <= 80, counts
+            # Forty per cent would be 80; without any hand-over one worker had 82.
+            assert max(counts.values()) <= 60, counts
         finally:
             list(pool.map(end, clients))
 
