@@ -23,7 +23,8 @@ demo: $(VENV)/.demo ## Generate a default project into build/demo and run all of
 	@$(MAKE) --no-print-directory -C $(DEMO) stack PORT=$(or $(PORT),5000)
 
 test: $(VENV)/.test javascript ## Run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not alone' --numprocesses 3 --dist worksteal
+	$(BIN)/python -m pytest -m alone
 
 lint: $(VENV)/.test ## Check style and types of the template's own code and of the layer
 	$(BIN)/ruff check --config pyproject.toml template_extension.py existing_project.py hooks tests '$(TEMPLATE)/production'
