@@ -11,6 +11,7 @@ import json
 import keyword
 import re
 import secrets
+import subprocess
 import sys
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -205,6 +206,48 @@ def project_directory(answers: Mapping[str, str]) -> str:
     return f"{slug}/{existing_project.STAGING_PREFIX}{secrets.token_hex(4)}"
 
 
+def origin(answers: Mapping[str, str]) -> str:
+    """Record where a project comes from, in the form of cruft, which brings updates.
+
+    The example is a start and not an end, so updates leave it alone, like what is made anew for
+    each machine.
+
+    :param answers: all that cookiecutter knows.
+    :return: the text of ``.cruft.json``; without a commit if the template came without its history.
+    """
+    repository = Path(__file__).resolve().parent
+    commit = None
+    if git(repository, "rev-parse", "--show-toplevel") == str(repository):
+        commit = git(repository, "rev-parse", "HEAD")
+    record = {
+        "template": git(repository, "config", "--get", "remote.origin.url") or str(repository),
+        "commit": commit,
+        "checkout": None,
+        "context": {
+            "cookiecutter": {
+                name: answer for name, answer in answers.items() if not name.startswith("_")
+            }
+        },
+        "directory": None,
+        "skip": [".cruft.json", ".env", answers["package_name"], "tests"],
+    }
+    return json.dumps(record, indent=2, ensure_ascii=False)
+
+
+def git(repository: Path, *arguments: str) -> str | None:
+    """Ask git about a repository; return nothing if it does not know, or there is no git."""
+    try:
+        outcome = subprocess.run(  # noqa: S603  git, wherever it is
+            ["git", "-C", str(repository), *arguments],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return outcome.stdout.strip()
+
+
 def dependencies(project_file: str) -> str:
     """Return the requirements in a rendered ``pyproject.toml``, one a line.
 
@@ -258,6 +301,7 @@ class TemplateExtension(Extension):
             checked,
             dependencies,
             markdown_text,
+            origin,
             project_directory,
             python_string,
             toml_string,

@@ -115,6 +115,11 @@ class TestMakefile:
             "format",
             "doctor",
             "assets",
+            "lock",
+            "upgrade",
+            "audit",
+            "outdated",
+            "update",
             "clean",
         ]
 

@@ -324,7 +324,7 @@ class TestGeneratedFiles:
     def test_no_jinja_is_left(self, plain: tuple[BakedProject, str]) -> None:
         project, _ = plain
         for path in rendered_files(project):
-            assert not re.search(r"\{\{|\{%|\{#|cookiecutter\.", project.text(path)), path
+            assert not re.search(r"(?<!\$)\{\{|\{%|\{#|cookiecutter\.", project.text(path)), path
 
     def test_no_file_name_is_left_unrendered(self, plain: tuple[BakedProject, str]) -> None:
         project, _ = plain

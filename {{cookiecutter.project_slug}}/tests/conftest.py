@@ -54,9 +54,19 @@ def client(app: Flask) -> SocketIOTestClient:
 
 @pytest.fixture(scope="session")
 def service_url() -> Iterator[str]:
-    """Serve the project with gunicorn, in the mode that it is configured for; return its URL."""
+    """Serve the project with gunicorn, in the mode that it is configured for; return its URL.
+
+    With two workers if ``TEST_REDIS_URL`` names a message queue, and with one without.
+    """
     address = f"127.0.0.1:{_free_port()}"
-    environment = {**os.environ, "BIND": address, "SECRET_KEY": SECRET, "REDIS_URL": ""}
+    queue = os.environ.get("TEST_REDIS_URL", "")
+    environment = {
+        **os.environ,
+        "BIND": address,
+        "SECRET_KEY": SECRET,
+        "REDIS_URL": queue,
+        "WEB_CONCURRENCY": "2" if queue else "1",
+    }
     process = subprocess.Popen([sys.executable, "-m", "gunicorn"], cwd=PROJECT, env=environment)
     try:
         _wait_until_it_answers(process, f"http://{address}/health/live")
