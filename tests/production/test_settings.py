@@ -11,6 +11,7 @@ from production import settings as module
 from production.modes import AsyncMode
 from production.refusal import ConfigurationError
 from production.settings import Settings, load_settings
+from settings_page import PAGE, page
 
 SECRET = "0123456789abcdefghijklmnopqrstuvwxyz"
 EXAMPLE = Path(module.__file__).parent.parent / ".env.example"
@@ -68,3 +69,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
         default = getattr(settings, name.lower())
         parsed = getattr(load_settings(secret_key=SECRET, **{name.lower(): shown}), name.lower())
         assert parsed == default, name
+
+
+def test_the_page_of_the_settings_is_current() -> None:
+    assert PAGE.read_text("utf-8") == page(), "python tests/settings_page.py writes it anew"
