@@ -11,7 +11,7 @@ import sys
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum, EnumType
+from enum import Enum
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -94,8 +94,8 @@ def type_of(field: FieldInfo) -> str:
         kind = next(one for one in get_args(kind) if one is not type(None))
     if get_origin(kind) is list:
         [item] = get_args(kind)
-        return f"list, with commas, of {one_of(item) if isinstance(item, EnumType) else 'texts'}"
-    if isinstance(kind, EnumType):
+        return f"list, with commas, of {one_of(item) if issubclass(item, Enum) else 'texts'}"
+    if issubclass(kind, Enum):
         return one_of(kind)
     if kind is SecretStr:
         return "secret text"
