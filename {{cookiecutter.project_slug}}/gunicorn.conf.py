@@ -16,6 +16,7 @@ from production.process.configuration import (
     thread_count,
 )
 from production.process.identity import assign_slot, release_slots
+from production.process.supervisor import supervisor
 
 settings = read_settings()
 configure_logging(settings.log_level, settings.log_format)
@@ -39,7 +40,8 @@ loglevel = settings.log_level.lower()
 
 
 def on_starting(server):
-    """Refuse options of the command line that the service cannot work with."""
+    """Refuse options of the command line that the service cannot work with; leave systemd to the workers."""
+    supervisor.take_over()
 {% if cookiecutter.existing_app %}
     check_adopted(server.cfg, settings)
 {% endif %}

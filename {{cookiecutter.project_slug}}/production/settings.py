@@ -320,6 +320,11 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
+    except PermissionError as error:
+        raise ConfigurationError(
+            f"{error.filename} may not be read by the user that the service runs as: let that user "
+            "read it, or set its variables in the environment and remove it."
+        ) from None
 
 
 @cache

@@ -13,6 +13,7 @@ from gunicorn.arbiter import Arbiter
 
 from production.process.identity import Place
 from production.process.routing import HEAD_TIME, Router
+from production.process.supervisor import supervisor
 from production.process.switchboard import Switchboard
 from production.refusal import ConfigurationError
 
@@ -81,6 +82,7 @@ class ServiceWorker:
         except ConfigurationError as refusal:
             self.log.critical("%s", refusal)
             sys.exit(Arbiter.APP_LOAD_ERROR)
+        supervisor.report_ready(self.log)
 
     def head_time(self) -> float | None:
         """Return the seconds that the head of a request may take, nothing if gunicorn limits it."""
@@ -113,6 +115,7 @@ class ServiceWorker:
     def notify(self) -> None:
         """Tell the others that this worker lives, and begin to leave if gunicorn stopped it."""
         super().notify()  # type: ignore[misc]
+        supervisor.report_alive(self.log)
         if self.router:
             self.router.beat()
         if not self.alive:

@@ -1,0 +1,245 @@
+"""The systemd units: what systemd's own tools say of them, and gunicorn as systemd would run it.
+
+No systemd runs here, so the tests do what it does: hold the socket, pass it on, and listen to what is
+reported, by the protocols of sd_listen_fds(3) and sd_notify(3).
+"""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from baking import ASYNC_MODES, Bake, BakedProject, clean_environment
+from production.process.configuration import CLOSING_TIME
+from production.process.service_worker import OTHER_DESCRIPTORS
+from production.settings import Settings
+from served import STOP_TIME
+from waiting import eventually
+
+UNITS = "deploy/systemd"
+EXPOSURE = 1.5
+"""What the units' documentation says of `systemd-analyze security`, from 0 (best) to 10."""
+
+PATIENCE = 30.0
+SPARE_SECONDS = 3
+"""What a supervisor has to be more patient than the service, see DRAIN_SECONDS in .env.example."""
+
+
+class Unit(configparser.RawConfigParser):
+    """A unit file."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(strict=False, interpolation=None)
+        self.read_string(text)
+
+    def optionxform(self, optionstr: str) -> str:
+        """Leave the names in their letters."""
+        return optionstr
+
+
+@pytest.fixture(scope="module")
+def units(bake: Bake) -> Path:
+    """The directory of the generated units."""
+    return bake().path / UNITS
+
+
+def default(name: str) -> float:
+    return float(Settings.model_fields[name].default)
+
+
+def analyze(tool: str, *arguments: str, **environment: str) -> str:
+    outcome = subprocess.run(
+        [tool, *arguments],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return outcome.stdout
+
+
+@pytest.mark.parametrize("unit", ["live-board.service", "live-board@5001.service"])
+def test_systemd_understands_the_units(
+    units: Path, tmp_path: Path, requires: Callable[[str], str], unit: str
+) -> None:
+    for path in units.glob("live-board*"):
+        # What is not installed here, and must be for systemd to be content.
+        text = path.read_text().replace("/srv/live-board/.venv/bin/gunicorn", sys.executable)
+        (tmp_path / path.name).write_text(text)
+    said = analyze(
+        requires("systemd-analyze"),
+        *("verify", "--man=no", unit),
+        SYSTEMD_UNIT_PATH=f"{tmp_path}:",
+    )
+    assert "live-board" not in said
+
+
+@pytest.mark.parametrize("instance", ["", "@"])
+def test_the_hardening_is_what_is_said_of_it(
+    units: Path, requires: Callable[[str], str], instance: str
+) -> None:
+    unit = str(units / f"live-board{instance}.service")
+    said = analyze(requires("systemd-analyze"), "security", "--offline=true", "--no-pager", unit)
+    level = re.search(r"exposure level for \S+: ([0-9.]+)", said)
+    assert level
+    assert float(level[1]) <= EXPOSURE
+    assert f"gives {EXPOSURE}, of 10" in (units / "README.md").read_text()
+
+
+@pytest.mark.parametrize("instance", ["", "@"])
+def test_the_limits_fit_the_settings(units: Path, instance: str) -> None:
+    service = Unit((units / f"live-board{instance}.service").read_text())["Service"]
+    drain = default("drain_seconds") + CLOSING_TIME
+    assert float(service["TimeoutStopSec"]) >= drain + SPARE_SECONDS
+    sessions = default("max_sessions")
+    assert int(service["LimitNOFILE"]) >= 2 * sessions + 128 + OTHER_DESCRIPTORS
+    assert int(service["TasksMax"]) >= sessions * (os.cpu_count() or 1)
+    assert float(service["WatchdogSec"]) >= 2 * default("worker_timeout")
+
+
+class Systemd:
+    """Holds a service's socket and hears what the service reports.
+
+    :param directory: where the address for reports is.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self._address = str(directory / "notify")
+        self._inbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._inbox.bind(self._address)
+        self._inbox.setblocking(False)
+        self._heard: list[str] = []
+
+    def start(
+        self, project: BakedProject, log: Path, mode: str, **environment: str
+    ) -> subprocess.Popen[bytes]:
+        """Start gunicorn with the socket as its third descriptor."""
+        environment = {
+            **clean_environment(),
+            "ASYNC_MODE": mode,
+            "DRAIN_SECONDS": "1",
+            "NOTIFY_SOCKET": self._address,
+            "LISTENER": str(self.listener.fileno()),
+            **environment,
+        }
+        # The process that LISTEN_PID names has to set it, and then becomes gunicorn.
+        become = (
+            "import os, sys; os.dup2(int(os.environ.pop('LISTENER')), 3);"
+            "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()));"
+            "os.execv(sys.executable, [sys.executable, '-m', 'gunicorn'])"
+        )
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-c", become],
+                cwd=project.path,
+                env=environment,
+                pass_fds=[self.listener.fileno()],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def reports(self) -> list[str]:
+        """Return what was reported so far."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._heard.append(self._inbox.recv(4096).decode())
+        return self._heard
+
+    def close(self) -> None:
+        """Let go of both sockets."""
+        self.listener.close()
+        self._inbox.close()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    """What starts a service, and holds its socket while it is away."""
+    holder = Systemd(tmp_path)
+    yield holder
+    holder.close()
+
+
+@contextlib.contextmanager
+def stopped(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(STOP_TIME)
+
+
+@pytest.mark.parametrize("mode", ASYNC_MODES)
+def test_readiness_is_reported_by_a_worker_and_the_watchdog_is_fed(
+    bake: Bake, tmp_path: Path, systemd: Systemd, mode: str
+) -> None:
+    log = tmp_path / "service.log"
+    with stopped(systemd.start(bake(), log, mode, WATCHDOG_USEC="200000")):
+        eventually(
+            lambda: systemd.reports().count("WATCHDOG=1") >= 3,
+            PATIENCE,
+            lambda: f"the watchdog is fed; the log:\n{log.read_text()}",
+        )
+        heard = systemd.reports()
+        assert heard[0] == "READY=1"
+        assert set(heard) == {"READY=1", "WATCHDOG=1"}
+        with urllib.request.urlopen(f"{systemd.url}/health/live", timeout=PATIENCE) as answer:
+            assert answer.status == 200
+
+
+def test_a_worker_that_cannot_start_is_not_reported_as_ready(
+    bake: Bake, tmp_path: Path, systemd: Systemd
+) -> None:
+    log = tmp_path / "service.log"
+    process = systemd.start(bake(), log, "eventlet", SECRET_KEY="changeme")
+    assert process.wait(PATIENCE) != 0
+    assert systemd.reports() == []
+
+
+def test_a_restart_refuses_nobody(bake: Bake, tmp_path: Path, systemd: Systemd) -> None:
+    log = tmp_path / "service.log"
+    answers: list[int] = []
+    enough = threading.Event()
+
+    def ask() -> None:
+        while not enough.is_set():
+            with urllib.request.urlopen(f"{systemd.url}/health/live", timeout=PATIENCE) as answer:
+                answers.append(answer.status)
+
+    with ThreadPoolExecutor() as pool:
+        with stopped(systemd.start(bake(), log, "eventlet")):
+            clients = [pool.submit(ask) for _ in range(4)]
+            eventually(lambda: len(answers) >= 20, PATIENCE, "clients are answered")
+        # Nobody serves now; who connects waits in the socket's queue.
+        with stopped(systemd.start(bake(), log, "eventlet")):
+            before = len(answers)
+            eventually(lambda: len(answers) >= before + 20, PATIENCE, "they are again")
+            enough.set()
+            # A client that was refused, or cut, raises here.
+            for client in clients:
+                client.result()
+    assert set(answers) == {200}
+
+
+def test_the_master_stops_when_systemd_says_so(
+    bake: Bake, tmp_path: Path, systemd: Systemd
+) -> None:
+    process = systemd.start(bake(), tmp_path / "service.log", "threading")
+    eventually(lambda: "READY=1" in systemd.reports(), PATIENCE, "it is ready")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(STOP_TIME) == 0
