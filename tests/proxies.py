@@ -31,16 +31,17 @@ http {
 """
 
 
-def check_site(directory: Path, site: str) -> str:
+def check_site(directory: Path, site: str, binary: str | None = None) -> str:
     """Let nginx check a configuration.
 
     :param directory: where to put it.
     :param site: what belongs into ``http { }``.
+    :param binary: another nginx than the embedded one.
     :return: what nginx has to say, nothing if it is content.
     """
-    checked = subprocess.run(
-        [*_command(directory, site), "-t", "-q"], capture_output=True, text=True, check=False
-    )
+    command = _command(directory, site)
+    command[0] = binary or command[0]
+    checked = subprocess.run([*command, "-t", "-q"], capture_output=True, text=True, check=False)
     return checked.stderr
 
 

@@ -15,13 +15,14 @@ import socketio
 
 from baking import Bake
 from observing import LogMark
-from proxies import check_site, nginx
+from proxies import nginx
 from rawclient import PATIENCE, PollingSession, http, open_websocket
 from routed import wait_for_workers
 from served import ServedProject, free_port
 from waiting import eventually
 
 SITES = ("hosts", "sticky")
+ALL_SITES = (*SITES, "one-host")
 
 Start = Callable[..., ServedProject]
 
@@ -41,12 +42,7 @@ def site(bake: Bake, name: str, port: int, hosts: dict[str, int]) -> str:
     return text
 
 
-@pytest.mark.parametrize("name", SITES)
-def test_nginx_accepts_the_configuration(bake: Bake, tmp_path: Path, name: str) -> None:
-    assert check_site(tmp_path, site(bake, name, free_port(), {})) == ""
-
-
-@pytest.mark.parametrize("name", SITES)
+@pytest.mark.parametrize("name", ALL_SITES)
 def test_the_time_outs_fit_the_settings(bake: Bake, name: str) -> None:
     text, settings = bake().text(f"deploy/nginx/{name}.conf"), bake().text(".env.example")
 
