@@ -29,6 +29,7 @@ class ServedProject:
     :param arguments: further command-line arguments for gunicorn.
     :param prefix: a command that runs another, in front of gunicorn's.
     :param host: the address on which it listens.
+    :param port: the port, if it must not be any free one.
     """
 
     def __init__(
@@ -39,8 +40,9 @@ class ServedProject:
         arguments: tuple[str, ...] = (),
         prefix: tuple[str, ...] = (),
         host: str = "127.0.0.1",
+        port: int | None = None,
     ) -> None:
-        port = free_port()
+        port = port or free_port()
         self.host = host
         self.scheme = "http"
         self.port = port

