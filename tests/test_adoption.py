@@ -39,8 +39,11 @@ ADDED = {
     ".env.example",
     "Makefile",
     "requirements-production.txt",
+    "deploy",
     "MIGRATION.md",
 }
+
+DIRECTORIES = {"production", "deploy"}
 
 # What a new service gets and an app has of its own, under the names that the template gives them.
 THEIRS = (
@@ -160,7 +163,9 @@ class TestWhatIsAdded:
 
     def test_no_jinja_is_left(self, folder: Path) -> None:
         project = adopt(folder, "python run.py")
-        for name in ADDED - {"production"}:
+        for name in project.files():
+            if name.parts[0] == "production":
+                continue
             assert "cookiecutter" not in project.text(name)
             assert "{%" not in project.text(name)
             assert "<!--" not in project.text(name)
@@ -177,7 +182,7 @@ class TestWhatIsAdded:
 
 class TestWhatIsTheirs:
     def test_no_file_is_changed_whatever_its_name(self, folder: Path) -> None:
-        for name in (*THEIRS, *(ADDED - {"production", "production.toml"})):
+        for name in (*THEIRS, *(ADDED - DIRECTORIES - {"production.toml"})):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"mine: {name}\n")
@@ -193,7 +198,7 @@ class TestWhatIsTheirs:
         assert new == {"production", "production.toml"}
 
     @pytest.mark.parametrize(
-        "taken", sorted(ADDED - {"production", "production.toml", "MIGRATION.md"})
+        "taken", sorted(ADDED - DIRECTORIES - {"production.toml", "MIGRATION.md"})
     )
     def test_what_could_not_be_written_is_listed_with_what_to_merge(
         self, folder: Path, taken: str
@@ -205,6 +210,35 @@ class TestWhatIsTheirs:
         migration = (folder / "MIGRATION.md").read_text()
         assert f"`{taken}` is yours and stays" in migration
         assert (folder / "production" / "to_merge" / taken).read_text() != "mine\n"
+
+    def test_a_directory_is_brought_file_by_file(self, folder: Path) -> None:
+        (folder / "deploy" / "nginx").mkdir(parents=True)
+        (folder / "deploy" / "nginx" / "hosts.conf").write_text("mine\n")
+        outcome = cookiecutter(folder, "existing_app=python run.py")
+        assert "deploy/" in outcome.stdout.splitlines()[0]
+        assert "Yours and kept, see MIGRATION.md: deploy/nginx/hosts.conf" in outcome.stdout
+        assert (folder / "deploy" / "nginx" / "hosts.conf").read_text() == "mine\n"
+        assert (folder / "deploy" / "nginx" / "sticky.conf").exists()
+        kept = folder / "production" / "to_merge" / "deploy" / "nginx"
+        assert [path.name for path in kept.iterdir()] == ["hosts.conf"]
+
+    @pytest.mark.parametrize("kind", ["file", "link"])
+    def test_a_directory_s_name_can_be_taken_too(
+        self, folder: Path, tmp_path: Path, kind: str
+    ) -> None:
+        if kind == "file":
+            (folder / "deploy").write_text("mine\n")
+        else:
+            (tmp_path / "elsewhere").mkdir()
+            (folder / "deploy").symlink_to(tmp_path / "elsewhere")
+        before = snapshot(folder)
+        project = adopt(folder, "python run.py")
+        after = snapshot(folder)
+        assert {name: after[name] for name in before} == before
+        assert "`deploy/nginx/hosts.conf` is yours and stays" in project.text("MIGRATION.md")
+        assert (folder / "production" / "to_merge" / "deploy" / "nginx" / "hosts.conf").exists()
+        if kind == "link":
+            assert not list((tmp_path / "elsewhere").iterdir())
 
     def test_with_every_name_taken_the_layer_s_files_refer_to_each_other(
         self, folder: Path
