@@ -473,6 +473,15 @@ CASES: dict[str, Case] = {
         "from hmac import compare_digest\n",
     ),
     "FSP605": option('async_mode="asyncio"', 'async_mode="gevent"', "async_mode=None"),
+    "FSP606": Case(
+        "from socketio.namespace import BaseNamespace",
+        "from socketio.namespace import BaseNamespace\n",
+        "from flask_socketio import Namespace\n",
+        more_right=(
+            "from socketio import Client\n",
+            "def agent(sid):\n    return socketio.server.get_environ(sid)\n",
+        ),
+    ),
     "FSP701": requirement("Flask-SocketIO==4.3.2", "Flask-SocketIO==5.3.4", "Flask-SocketIO>=4.3"),
     "FSP702": requirement("python-engineio==4.12.3", "python-engineio==4.15.1", "python-engineio"),
     "FSP703": requirement("Flask-SocketIO", "Flask-SocketIO\npython-engineio>=4.15.1"),

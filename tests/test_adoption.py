@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cookiecutter.exceptions import FailedHookException
 
 from baking import (
     ASYNC_MODES,
@@ -396,6 +397,130 @@ class TestRefusals:
             (folder / name).write_bytes(content.encode("latin-1"))
         adopt(folder, existing_app)
         assert (folder / "wsgi.py").exists()
+
+
+OLD_PAGE = '<script src="https://cdnjs.cloudflare.com/ajax/libs/socket.io/2.3.0/socket.io.js">'
+VENDORED = "/*!\n * Socket.IO v2.4.0\n */\n"
+ESCAPE = "from flask import escape\n"
+
+# The files of an app that is started by python run.py, and what is said of them.
+OUTDATED: dict[str, tuple[dict[str, str], str]] = {
+    "a removed decorator": (
+        {
+            "run.py": APP.replace(
+                "if __name", "@app.before_first_request\ndef go(): pass\nif __name"
+            )
+        },
+        "run.py:5: `before_first_request` was removed in Flask 2.3 (FSP601)",
+    ),
+    "a removed name in what is imported": (
+        {"run.py": "import web.views\n" + APP, "web/views.py": "\nfrom jinja2 import escape\n"},
+        "web/views.py:2: `escape` was removed in Jinja 3.1 (FSP603)",
+    ),
+    "an import in a factory that is called": (
+        {
+            "run.py": APP + "    make()\ndef make():\n    from . import late\n    import late\n",
+            "late.py": "from werkzeug.security import safe_str_cmp\n",
+        },
+        "late.py:1: `safe_str_cmp` was removed in Werkzeug 2.1 (FSP604)",
+    ),
+    "an extension": (
+        {"run.py": "from flask_script import Manager\n" + APP},
+        "run.py:1: `flask_script` imports what was removed in Flask 2.0 (FSP602)",
+    ),
+    "what was there before python-socketio": (
+        {"run.py": "from socketio.server import SocketIOServer\n" + APP},
+        "run.py:1: `SocketIOServer` is of gevent-socketio, which Flask-SocketIO 1.0 gave up (FSP606)",
+    ),
+    "a page with an old client": (
+        {"run.py": APP, "templates/index.html": "<html>\n" + OLD_PAGE},
+        "templates/index.html:2: the protocol of this Socket.IO client was removed in Flask-SocketIO 5.0",
+    ),
+    "a page with an old client beside it": (
+        {
+            "run.py": APP,
+            "templates/index.html": "<script src=\"{{ url_for('static', filename='sio.js') }}\">",
+            "static/sio.js": VENDORED,
+        },
+        "static/sio.js:2: the protocol of this Socket.IO client was removed in Flask-SocketIO 5.0",
+    ),
+}
+
+RUNS: dict[str, dict[str, str]] = {
+    "not imported": {"run.py": APP, "old.py": ESCAPE},
+    "guarded": {"run.py": "try:\n    from flask import escape\nexcept:\n    pass\n" + APP},
+    "suppressed": {
+        "run.py": "from contextlib import suppress\nwith suppress(ImportError):\n    "
+        + ESCAPE
+        + APP
+    },
+    "behind a condition": {"run.py": "import sys\nif sys.argv[1:]:\n    " + ESCAPE + APP},
+    "called by nobody": {"run.py": APP + "def old():\n    " + ESCAPE},
+    "of an app's own": {
+        "run.py": APP + "class Hooks:\n    def before_first_request(self): pass\n"
+        "@Hooks().before_first_request\ndef go(): pass\n"
+    },
+    "set for nothing": {"run.py": "import json\n" + APP + "app.json_encoder = json.JSONEncoder\n"},
+    "said to be unused": {
+        "run.py": ESCAPE.rstrip() + "  # production: ignore[FSP601]\n" + APP,
+        "templates/old.html": f"<!-- production: ignore[FSP901] -->\n{OLD_PAGE}",
+    },
+    "in documents": {"run.py": APP, "docs/index.html": OLD_PAGE, "tests/page.html": OLD_PAGE},
+    "in a text": {"run.py": APP, "templates/news.html": "<p>We left socket.io/2.3.0 behind."},
+    "loaded by no page": {"run.py": APP, "static/sio.js": VENDORED},
+}
+
+
+def written(folder: Path, files: dict[str, str]) -> Path:
+    """Write an app into a folder."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    return folder
+
+
+class TestOutdatedApps:
+    @pytest.mark.parametrize(("files", "sentence"), OUTDATED.values(), ids=OUTDATED)
+    def test_what_cannot_run_is_said_before_anything_is_written(
+        self, tmp_path: Path, files: dict[str, str], sentence: str
+    ) -> None:
+        folder = written(tmp_path / "app", files)
+        before = snapshot(folder)
+        with pytest.raises(FailedHookException) as refused:
+            adopt(folder, "python run.py")
+        first, found, *others = str(refused.value).splitlines()
+        assert first == "app cannot run on current releases, and nothing was written:"
+        assert sentence in found
+        assert "production: ignore[FSP" in others[-1]
+        assert snapshot(folder) == before
+
+    @pytest.mark.parametrize("files", RUNS.values(), ids=RUNS)
+    def test_what_may_run_is_adopted(self, tmp_path: Path, files: dict[str, str]) -> None:
+        adopt(written(tmp_path / "app", files), "python run.py")
+
+    @pytest.mark.parametrize(
+        ("existing_app", "entry"),
+        [
+            ("server:app", "server.py"),
+            ("server:make()", "server.py"),
+            ("python -m server", "server/__main__.py"),
+            ("cd src && python server.py", "src/server.py"),
+            ("flask --app server run", "server/__init__.py"),
+        ],
+    )
+    def test_however_it_is_started(self, tmp_path: Path, existing_app: str, entry: str) -> None:
+        text = APP.replace("import Flask", "import Flask, Markup") + "def make(): pass\n"
+        with pytest.raises(
+            FailedHookException, match=rf"{entry}:1: `Markup` was removed in Flask 3"
+        ):
+            adopt(written(tmp_path / "app", {entry: text}), existing_app)
+
+    def test_the_user_reads_sentences_and_no_traceback(self, folder: Path) -> None:
+        written(folder, {"run.py": ESCAPE + APP})
+        outcome = cookiecutter(folder, "existing_app=python run.py")
+        assert outcome.returncode == 1
+        assert outcome.stderr == ""
+        assert len(outcome.stdout.splitlines()) == 5
 
 
 class TestTheirDevelopment:
