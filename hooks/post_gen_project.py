@@ -69,7 +69,7 @@ INSTEAD = (
         "requirements-production.txt",
         f"{TO_MERGE}/requirements-production.txt",
     ),
-    ("Makefile", "MIGRATION.md", "    make run ", f"    make -f {TO_MERGE}/Makefile run "),
+    ("Makefile", "MIGRATION.md", "    make ", f"    make -f {TO_MERGE}/Makefile "),
 )
 
 
@@ -131,7 +131,7 @@ class Delivery:
             self._bring_layer()
             for name, files in brought.items():
                 if [file for file in files if self._bring(file)]:
-                    self.added.append(name if files == [name] else f"{name}/")
+                    self.added.append(self._shown(name))
         except BaseException:
             self._take_back()
             raise
@@ -141,6 +141,9 @@ class Delivery:
         path = self._staged / name
         found = sorted(path.rglob("*")) if path.is_dir() else [path]
         yield from (file.relative_to(self._staged).as_posix() for file in found if file.is_file())
+
+    def _shown(self, name: str) -> str:
+        return f"{name}/" if (self._staged / name).is_dir() else name
 
     def _keep_what_is_taken(self, brought: dict[str, list[str]]) -> None:
         for name, files in brought.items():
@@ -208,20 +211,15 @@ class Delivery:
 
     def _write_migration(self) -> None:
         path = self._staged / "MIGRATION.md"
-        text = path.read_text(encoding="utf-8")
-        for mark, lines in (
-            (
-                "kept",
-                [
-                    f"`{name}` is yours and stays; the layer's is `{TO_MERGE}/{name}`. To merge: {what}."
-                    for name, what in self.kept.items()
-                ],
-            ),
-            ("packaging", packaging_notes(self._project)),
-        ):
-            text = text.replace(f"<!-- {mark} -->\n", "".join(f"- {line}\n" for line in lines))
-        found = findings(self._staged, self._project)
-        text = text.replace("<!-- findings -->\n", f"```text\n{found}\n```\n")
+        text = with_findings(path.read_text(encoding="utf-8"), self._staged, self._project)
+        kept = (
+            f"`{name}` is yours and stays; the layer's is `{TO_MERGE}/{name}`. To merge: {what}."
+            for name, what in self.kept.items()
+        )
+        notes = packaging_notes(self._project)
+        text = text.replace("<!-- kept -->\n", "".join(f"- {line}\n" for line in kept))
+        text = text.replace("<!-- packaging -->\n", "".join(f"6. {line}\n" for line in notes))
+        text = text.replace("<!-- added -->", ", ".join(map(self._shown, ADDED)))
         path.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -243,35 +241,30 @@ def packaging_notes(project: Path) -> list[str]:
     if "[project]" not in text or not by_setuptools or named or (project / "src").is_dir():
         return []
     return [
-        "`pyproject.toml` lets setuptools find the packages, and it refuses to choose between yours "
+        "**Your own build.** `pyproject.toml` lets setuptools find the packages, and it refuses to choose between yours "
         "and `production`. Name yours before you build it: `[tool.setuptools]` with "
         '`packages = ["…"]`.'
     ]
 
 
-def findings(staged: Path, project: Path) -> str:
-    """Return what the static checker, which needs the standard library only, says of the app.
+def with_findings(text: str, staged: Path, project: Path) -> str:
+    """Put what the static checker, which needs the standard library only, finds into the report.
 
+    :param text: the report, with a mark for each group of findings.
     :param staged: where the layer is.
     :param project: the app's folder.
     """
-    checked = subprocess.run(  # noqa: S603  this very template
-        [
-            sys.executable,
-            "-B",
-            "-m",
-            "production.doctor",
-            "check",
-            str(project),
-            "--format",
-            "text",
-        ],
+    filled = subprocess.run(  # noqa: S603  this very template
+        [sys.executable, "-B", "-m", "production.adopt.migration", str(project)],
         cwd=staged,
+        input=text,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
-    return (checked.stdout or checked.stderr).strip()
+    if filled.returncode:
+        return f"{text}\nThe checker failed:\n\n```text\n{filled.stderr.strip()}\n```\n"
+    return filled.stdout
 
 
 def adopt(staged: Path) -> str:

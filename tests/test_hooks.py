@@ -136,7 +136,7 @@ def staged(tmp_path: Path) -> Path:
     (path / "deploy" / "nginx").mkdir(parents=True)
     (path / "deploy" / "start.sh").touch(mode=0o755)
     (path / "deploy" / "nginx" / "hosts.conf").write_text("hosts")
-    (path / "MIGRATION.md").write_text("<!-- kept -->\n<!-- findings -->\n")
+    (path / "MIGRATION.md").write_text("<!-- kept -->\n")
     (path / "README.md").write_text("of a new service")
     return path
 
@@ -169,11 +169,25 @@ def test_a_delivery_that_fails_is_taken_back(
     assert [path.name for path in staged.parent.iterdir()] == ["run.py"]
 
 
-def test_the_checker_s_findings_enter_the_report(load_hook: LoadHook, staged: Path) -> None:
-    doctor = staged / "production" / "doctor"
-    doctor.mkdir()
-    (doctor / "__init__.py").write_text("")
-    (doctor / "__main__.py").write_text("import sys; print(sys.argv[1:])\nsys.exit(1)\n")
+@pytest.fixture
+def migration(staged: Path) -> Path:
+    """The module that fills the report; it says nothing yet."""
+    path = staged / "production" / "adopt"
+    path.mkdir()
+    (path / "__init__.py").touch()
+    return path / "migration.py"
+
+
+def test_the_checker_s_findings_enter_the_report(
+    load_hook: LoadHook, staged: Path, migration: Path
+) -> None:
+    migration.write_text("import sys\nprint(sys.argv[1:], len(sys.stdin.read()))\n")
+    load_hook("post_gen_project", existing_app="run.py").adopt(staged)
+    assert (staged.parent / "MIGRATION.md").read_text() == f"['{staged.parent}'] 14\n"
+
+
+def test_a_checker_that_fails_is_quoted(load_hook: LoadHook, staged: Path, migration: Path) -> None:
+    migration.write_text("raise SystemExit('no memory left')\n")
     load_hook("post_gen_project", existing_app="run.py").adopt(staged)
     report = (staged.parent / "MIGRATION.md").read_text()
-    assert f"```text\n['check', '{staged.parent}', '--format', 'text']\n```\n" in report
+    assert report.endswith("The checker failed:\n\n```text\nno memory left\n```\n")
