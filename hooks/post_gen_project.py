@@ -44,7 +44,7 @@ ADDED = {
     "your own options at the end",
     "production.toml": "the lines that yours lacks",
     ".env.example": "the settings that you change, into production.env",
-    "Makefile": f"the targets install and run; or use `make -f {TO_MERGE}/Makefile run`",
+    "Makefile": f"its targets; or use `make -f {TO_MERGE}/Makefile run`",
     "requirements-production.txt": "nothing: the Makefile reads the layer's from there",
     "deploy": "what yours lacks, if you deploy that way",
     "MIGRATION.md": "nothing: read it there",
@@ -60,8 +60,9 @@ INSTEAD = (
     (
         "gunicorn.conf.py",
         "Makefile",
-        "$(BIN)/gunicorn\n",
-        f"$(BIN)/gunicorn --config {TO_MERGE}/gunicorn.conf.py\n",
+        "export PIP_DISABLE_PIP_VERSION_CHECK := 1\n",
+        "export PIP_DISABLE_PIP_VERSION_CHECK := 1\n"
+        f"export GUNICORN_CMD_ARGS := --config {TO_MERGE}/gunicorn.conf.py $(GUNICORN_CMD_ARGS)\n",
     ),
     (
         "requirements-production.txt",

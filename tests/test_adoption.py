@@ -251,7 +251,7 @@ class TestWhatIsTheirs:
         to_merge = folder / "production" / "to_merge"
         assert '"production.adopt.wsgi:app"' in (to_merge / "gunicorn.conf.py").read_text()
         makefile = (to_merge / "Makefile").read_text()
-        assert "gunicorn --config production/to_merge/gunicorn.conf.py" in makefile
+        assert "GUNICORN_CMD_ARGS := --config production/to_merge/gunicorn.conf.py " in makefile
         assert makefile.count("production/to_merge/requirements-production.txt") == 3
         assert not (folder / "Makefile").exists()
 
