@@ -9,6 +9,7 @@ import ast
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -30,8 +31,12 @@ NOT_THE_APP = frozenset(
 # How the layer's own package begins, so that it is told from one of the same name.
 LAYER = '"""The production layer:'
 
-# What Flask's command serves if it is told nothing else.
-FLASK_DEFAULT = "app.py"
+# Its own name, and the one under which the extensions of Flask 0.x were imported.
+FLASK_SOCKETIO = re.compile(rb"\bflask(_|\.ext\.)socketio\b")
+
+# Where Flask's command looks for the app if it is told nothing else, and what else may tell it.
+FLASK_DEFAULTS = ("wsgi.py", "app.py")
+FLASK_ENVIRONMENT = (".flaskenv", ".env")
 
 # Files that would not be read, or whose names would hide the layer's, and cannot be given another.
 NAMES_THAT_ARE_NEEDED = ("production.py", "production.toml")
@@ -153,25 +158,22 @@ def python_files(folder: Path) -> Iterator[Path]:
 
 def _mentions_flask_socketio(path: Path) -> bool:
     try:
-        return b"flask_socketio" in path.read_bytes()
+        return FLASK_SOCKETIO.search(path.read_bytes()) is not None
     except OSError:
         return False
 
 
 def _missing_start(folder: Path, existing_app: str) -> str | None:
-    """Say what of a start command is not there; what Flask's command finds itself, only it can know."""
+    """Say what of a start command is not there."""
     reader = load_start()
     start = reader.parse(existing_app)
     if not (folder / start.directory).is_dir():
         return f"changes to {start.directory}, which does not exist"
-    if start.by_flask and not start.flask_app:
-        return None
     entry = _entry(folder, start)
     if start.way is reader.Way.SCRIPT:
         return None if entry else f"runs {start.target}, which does not exist"
     if start.by_flask:
-        named = start.flask_app.partition(":")[0]
-        return None if entry else f"names {named}, which does not exist"
+        return None if entry else _nothing_for_flask(folder, start)
     if start.way is reader.Way.MODULE:
         return None if entry else f"runs the module {start.target}, which does not exist"
     if entry is None:
@@ -190,7 +192,10 @@ def _entry(folder: Path, start: Any) -> Path | None:
         return next((path for path in (script, script / "__main__.py") if path.is_file()), None)
     roots = [directory, directory / "src"]
     if start.by_flask:
-        named = start.flask_app.partition(":")[0] or FLASK_DEFAULT
+        if not start.flask_app:
+            found = (directory / name for name in FLASK_DEFAULTS)
+            return next((path for path in found if path.is_file() and not _is_layers(path)), None)
+        named = start.flask_app.partition(":")[0]
         if named.endswith(".py"):
             return directory / named if (directory / named).is_file() else None
         return _find_module(roots, named, inside_package="__init__.py")
@@ -199,6 +204,24 @@ def _entry(folder: Path, start: Any) -> Path | None:
     ]
     inside_package = "__main__.py" if start.way is reader.Way.MODULE else "__init__.py"
     return _find_module(roots, start.target, inside_package=inside_package)
+
+
+def _nothing_for_flask(folder: Path, start: Any) -> str | None:
+    """Say that Flask's command finds no app, unless a file names one that only it can know."""
+    if start.flask_app:
+        return f"names {start.flask_app.partition(':')[0]}, which does not exist"
+    for name in FLASK_ENVIRONMENT:
+        path = folder / start.directory / name
+        if path.is_file() and b"FLASK_APP" in path.read_bytes():
+            return None
+    return (
+        "names no app, and there is no app.py, wsgi.py or .flaskenv that does: write for example "
+        "flask --app server run"
+    )
+
+
+def _is_layers(path: Path) -> bool:
+    return b"from production.adopt import adopt" in path.read_bytes()
 
 
 def _find_module(roots: list[Path], name: str, *, inside_package: str) -> Path | None:

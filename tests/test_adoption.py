@@ -321,6 +321,11 @@ REFUSALS: dict[str, tuple[str, dict[str, str], str]] = {
         {"run.py": APP},
         "names web/s.py, which does not",
     ),
+    "nothing that Flask would find": (
+        "flask run",
+        {"run.py": APP},
+        "names no app, and there is no",
+    ),
     "no directory": ("cd src && python run.py", {"run.py": APP}, "changes to src, which does not"),
     "a package of that name": (
         "python run.py",
@@ -385,6 +390,8 @@ class TestRefusals:
             ("python -m server", {"server/__main__.py": APP}),
             ("python web", {"web/__main__.py": APP}),
             ("flask run", {"app.py": APP}),
+            ("flask run", {"wsgi.py": APP}),
+            ("flask run", {".flaskenv": "FLASK_APP=run\n", "run.py": APP}),
             ("flask --app server:create_app run", {"server.py": APP}),
         ],
     )
@@ -427,6 +434,10 @@ OUTDATED: dict[str, tuple[dict[str, str], str]] = {
     "an extension": (
         {"run.py": "from flask_script import Manager\n" + APP},
         "run.py:1: `flask_script` imports what was removed in Flask 2.0 (FSP602)",
+    ),
+    "the imports of Flask 0.x": (
+        {"run.py": APP.replace("flask_socketio", "flask.ext.socketio")},
+        "run.py:2: `SocketIO` was removed in Flask 1.0 (FSP601)",
     ),
     "what was there before python-socketio": (
         {"run.py": "from socketio.server import SocketIOServer\n" + APP},
