@@ -447,6 +447,10 @@ OUTDATED: dict[str, tuple[dict[str, str], str]] = {
         {"run.py": APP, "templates/index.html": "<html>\n" + OLD_PAGE},
         "templates/index.html:2: the protocol of this Socket.IO client was removed in Flask-SocketIO 5.0",
     ),
+    "a page with an old client in the code": (
+        {"run.py": f"{APP}PAGE = '''<html>\n{OLD_PAGE}\n'''\n"},
+        "run.py:8: the protocol of this Socket.IO client was removed in Flask-SocketIO 5.0",
+    ),
     "a page with an old client beside it": (
         {
             "run.py": APP,
@@ -478,6 +482,7 @@ RUNS: dict[str, dict[str, str]] = {
     },
     "in documents": {"run.py": APP, "docs/index.html": OLD_PAGE, "tests/page.html": OLD_PAGE},
     "in a text": {"run.py": APP, "templates/news.html": "<p>We left socket.io/2.3.0 behind."},
+    "in code that is not imported": {"run.py": APP, "old.py": f"PAGE = '{OLD_PAGE}'\n"},
     "loaded by no page": {"run.py": APP, "static/sio.js": VENDORED},
 }
 

@@ -63,11 +63,12 @@ def what_cannot_run(project: Project, entry: Entry) -> list[Finding]:
     :param entry: where the app is started.
     """
     running = lines_that_run(project, entry)
+    modules = {path for path, _ in running}
     return [
         one
         for one in check_project(project).findings
         if (one.code in REMOVED and (one.path, one.line) in running and _is_gone(project, one))
-        or (one.code == OLD_CLIENT and _is_loaded(project, one))
+        or (one.code == OLD_CLIENT and _is_loaded(project, one, modules))
     ]
 
 
@@ -82,20 +83,31 @@ def _is_gone(project: Project, finding: Finding) -> bool:
     )
 
 
-def _is_loaded(project: Project, finding: Finding) -> bool:
-    """Tell whether a page loads an old client: named in the page, or a file that a page names."""
+def _is_loaded(project: Project, finding: Finding, modules: set[str]) -> bool:
+    """Tell whether a page loads an old client: named in the page, or a file that a page names.
+
+    :param project: the app's folder.
+    :param finding: an old client.
+    :param modules: the Python files that run, in whose strings pages may be.
+    """
     path = PurePosixPath(finding.path)
-    if NOT_SERVED.intersection(path.parts[:-1]):
+    if not _is_served(finding.path):
         return False
-    [source] = [one for one in project.sources if one.path == finding.path]
-    if source.kind is Kind.PAGE:
+    if path.suffix == ".py":
+        return finding.path in modules
+    kinds = {source.kind for source in project.sources if source.path == finding.path}
+    if Kind.PAGE in kinds:
         return LOADS.search(finding.quote) is not None
-    return source.kind is Kind.SCRIPT and any(
+    return Kind.SCRIPT in kinds and any(
         LOADS.search(line) and path.name in line
         for page in project.of(Kind.PAGE)
-        if not NOT_SERVED.intersection(PurePosixPath(page.path).parts[:-1])
+        if _is_served(page.path)
         for line in uncommented(page).split("\n")
     )
+
+
+def _is_served(path: str) -> bool:
+    return not NOT_SERVED.intersection(PurePosixPath(path).parts[:-1])
 
 
 def sentences(findings: Sequence[Finding], folder: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from production.doctor.sources import Source
+from production.doctor.sources import Kind, Source
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Constant = str | bytes | int | float | bool | None
@@ -144,6 +144,18 @@ class Module:
         return bool({"test", "tests"}.intersection(folders)) or bool(
             re.fullmatch(r"test_.*|.*_tests?\.pyw?|conftest\.py", name)
         )
+
+    def pages(self) -> Iterator[Source]:
+        """Yield the pages that stand in the code as strings, their lines where they are in the file."""
+        for node in self.nodes:
+            if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+                continue
+            if "<script" not in node.value or isinstance(self.parents.get(node), ast.Expr):
+                continue
+            text = node.value
+            if text.count("\n") != (node.end_lineno or node.lineno) - node.lineno:
+                text = text.replace("\n", " ")
+            yield Source(self.source.path, Kind.PAGE, "\n" * (node.lineno - 1) + text)
 
     @cached_property
     def top_level(self) -> dict[str, ast.expr]:
