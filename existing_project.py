@@ -107,7 +107,7 @@ def _fault_of_releases(folder: Path, existing_app: str) -> str | None:
     start = reader.parse(existing_app)
     command = [sys.executable, "-B", "-m", "production.adopt.outdated", str(folder.resolve())]
     if entry := _entry(folder, start):
-        command += ["--entry", entry.relative_to(folder).as_posix()]
+        command += ["--entry", Path(os.path.relpath(entry, folder)).as_posix()]
     if start.way is not reader.Way.IMPORT and not start.by_flask:
         command.append("--script")
     if start.attribute:
@@ -180,7 +180,7 @@ def _missing_start(folder: Path, existing_app: str) -> str | None:
         return f"names the module {start.target}, which does not exist"
     if _may_define(entry, start.attribute):
         return None
-    return f"names {start.attribute}, which {entry.relative_to(folder)} does not define"
+    return f"names {start.attribute}, which {os.path.relpath(entry, folder)} does not define"
 
 
 def _entry(folder: Path, start: Any) -> Path | None:

@@ -242,8 +242,8 @@ def packaging_notes(project: Path) -> list[str]:
     if "[project]" not in text or not by_setuptools or named or (project / "src").is_dir():
         return []
     return [
-        "**Your own build.** `pyproject.toml` lets setuptools find the packages, and it refuses to choose between yours "
-        "and `production`. Name yours before you build it: `[tool.setuptools]` with "
+        "**Your own build.** `pyproject.toml` lets setuptools find the packages, and it refuses to choose "
+        "between yours and `production`. Name yours before you build it: `[tool.setuptools]` with "
         '`packages = ["…"]`.'
     ]
 

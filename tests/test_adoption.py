@@ -520,12 +520,13 @@ class TestOutdatedApps:
             ("server:app", "server.py"),
             ("server:make()", "server.py"),
             ("python -m server", "server/__main__.py"),
-            ("cd src && python server.py", "src/server.py"),
+            ("cd web/../src && python server.py", "src/server.py"),
             ("flask --app server run", "server/__init__.py"),
         ],
     )
     def test_however_it_is_started(self, tmp_path: Path, existing_app: str, entry: str) -> None:
         text = APP.replace("import Flask", "import Flask, Markup") + "def make(): pass\n"
+        (tmp_path / "app" / "web").mkdir(parents=True)
         with pytest.raises(
             FailedHookException, match=rf"{entry}:1: `Markup` was removed in Flask 3"
         ):

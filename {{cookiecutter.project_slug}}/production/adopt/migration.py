@@ -23,6 +23,7 @@ BY_DEBUG = "Debug mode is switched off"
 BY_MODE = "`ASYNC_MODE` decides"
 BY_PINGS = "`PING_INTERVAL` and `PING_TIMEOUT` decide"
 BY_LIMIT = "`MAX_MESSAGE_BYTES` decides"
+BY_TRANSPORTS = "`TRANSPORTS` decides, and both are taken"
 BY_LOG = "`LOG_LEVEL` decides, and no packet is logged"
 BY_QUEUE = "The layer's client for the queue has time-outs"
 BY_PATCH = "Each worker is patched for its mode before the app is imported"
@@ -69,6 +70,7 @@ NEUTRALISED = {
     "FSP705": BY_RELEASES,
     "FSP706": BY_RELEASES,
     "FSP708": BY_RELEASES,
+    "FSP914": BY_TRANSPORTS,
 }
 """What does no harm while the layer serves the app, and why. What is in neither of the two tables is
 wrong however the app is served, and its owner's to mend."""
@@ -138,9 +140,10 @@ def fill(text: str, report: Report) -> str:
 
 
 def _is_neutralised(finding: Finding) -> bool:
-    """Tell whether the layer makes a finding harmless: in code, not in what starts another server."""
+    """Tell whether the layer makes a finding harmless: of servers, those that the app itself starts."""
+    reason = NEUTRALISED.get(finding.code)
     in_code = finding.path.endswith((".py", ".pyw"))
-    return finding.code in NEUTRALISED and (in_code or NEUTRALISED[finding.code] is BY_RELEASES)
+    return reason is not None and (in_code or reason is not BY_GUNICORN)
 
 
 def _is_owners(finding: Finding) -> bool:
