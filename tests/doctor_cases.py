@@ -461,11 +461,15 @@ CASES: dict[str, Case] = {
         "from flask_script import Manager",
         "from flask_script import Manager\n",
         "from flask.cli import FlaskGroup\n",
+        more_right=("from flaskext.mysql import MySQL\n",),
     ),
     "FSP603": Case(
         "from jinja2 import escape",
         "from jinja2 import escape\n",
         "from markupsafe import escape\n",
+        more_right=(
+            "try:\n    from jinja2 import escape\nexcept:\n    from markupsafe import escape\n",
+        ),
     ),
     "FSP604": Case(
         "from werkzeug.security import safe_str_cmp",

@@ -128,6 +128,13 @@ class TestWhatIsAdded:
         assert run.startswith("make run ")
         assert {path.name for path in folder.iterdir()} == {"run.py"} | ADDED
 
+    def test_the_guide_and_the_report_name_it(self, folder: Path) -> None:
+        guide = (TEMPLATE / "docs" / "migrating.md").read_text()
+        report = adopt(folder, "python run.py").text("MIGRATION.md").partition("## Going back")[2]
+        for name in ADDED:
+            assert f"`{name}" in guide
+            assert name in report
+
     def test_the_layer_is_the_template_s(self, folder: Path) -> None:
         adopt(folder, "python run.py")
         ours = snapshot(PROJECT_TEMPLATE / "production")

@@ -26,6 +26,7 @@ def test_a_requirements_file_keeps_what_the_layer_does_not_bring(
         "numpy>=1.20\n"
         "git+https://example.org/x.git#egg=x\n"
         "--extra-index-url https://example.org/simple\n"
+        "-c https://example.org/constraints.txt\n"
         "-r more.txt\n",
         encoding="utf-8",
     )
@@ -38,6 +39,7 @@ def test_a_requirements_file_keeps_what_the_layer_does_not_bring(
         "numpy>=1.20",
         "git+https://example.org/x.git#egg=x",
         "--extra-index-url https://example.org/simple",
+        "-c https://example.org/constraints.txt",
         "Flask-Login",
         "eventlet",
     ]

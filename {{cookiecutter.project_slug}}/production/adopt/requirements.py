@@ -55,7 +55,7 @@ REQUIREMENT = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?P<extras>\[[^\]]*\])?\s*(?P<bounds>[^;#]*?)\s*"
     r"(?P<marker>;[^#]*?)?\s*(?:\s#.*)?"
 )
-OTHER_FILE = re.compile(r"(?:-r|--requirement|-c|--constraint)[\s=]*(?P<path>\S+)")
+OTHER_FILE = re.compile(r"(?:-r|--requirement|-c|--constraint)[\s=]*(?!\w+://)(?P<path>\S+)")
 GIT_REFERENCES = ("rev", "ref", "tag", "branch")
 
 # What a Pipfile may give as a key, with an operator and a value.
