@@ -654,6 +654,7 @@ CASES: dict[str, Case] = {
         "const socket = io.connect();",
         "",
         "const port = location.port ? ':' + location.port : '';\nconst socket = io('//' + location.hostname + port);",
+        "const socket = io(location.protocol + '//' + document.domain + ':' + location.port);",
     ),
     "FSP911": script(
         "window.WebSocket = FixedWebSocket;",
