@@ -478,6 +478,10 @@ RUNS: dict[str, dict[str, str]] = {
     },
     "behind a condition": {"run.py": "import sys\nif sys.argv[1:]:\n    " + ESCAPE + APP},
     "called by nobody": {"run.py": APP + "def old():\n    " + ESCAPE},
+    "of the same name only": {
+        "run.py": "from tools import prepare\nprepare()\n" + APP,
+        "old/tools.py": "def prepare():\n    " + ESCAPE,
+    },
     "of an app's own": {
         "run.py": APP + "class Hooks:\n    def before_first_request(self): pass\n"
         "@Hooks().before_first_request\ndef go(): pass\n"

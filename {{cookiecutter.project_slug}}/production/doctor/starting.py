@@ -6,10 +6,10 @@ What stands behind a condition, or in a ``try`` that handles errors, may run or 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from production.doctor.modules import Module, is_main_guard
+from production.doctor.modules import Function, Module, is_main_guard
 from production.doctor.project import Project
 
 Line = tuple[str, int]
@@ -51,16 +51,16 @@ class _Run:
         self._entry = entry
         self._by_name = {module.name: module for module in project.modules}
         self._seen: set[ast.AST] = set()
-        self._waiting: list[tuple[Module, ast.AST, list[ast.stmt]]] = []
+        self._waiting: list[tuple[Module, list[ast.stmt]]] = []
 
     def lines(self) -> Iterator[Line]:
         start = next((m for m in self._project.modules if m.source.path == self._entry.path), None)
         if start is None:
             return
-        self._run_module(start)
+        self._run(start, start.tree)
         self._run_function(start, ast.Name(self._entry.factory))
         while self._waiting:
-            module, _, body = self._waiting.pop()
+            module, body = self._waiting.pop()
             for node in self._nodes(module, body):
                 if hasattr(node, "lineno"):
                     yield module.source.path, node.lineno
@@ -69,13 +69,10 @@ class _Run:
                 elif isinstance(node, ast.Call):
                     self._run_function(module, node.func)
 
-    def _later(self, module: Module, owner: ast.AST, body: list[ast.stmt]) -> None:
-        if owner not in self._seen:
-            self._seen.add(owner)
-            self._waiting.append((module, owner, body))
-
-    def _run_module(self, module: Module) -> None:
-        self._later(module, module.tree, module.tree.body)
+    def _run(self, module: Module, part: ast.Module | Function) -> None:
+        if part not in self._seen:
+            self._seen.add(part)
+            self._waiting.append((module, part.body))
 
     def _run_imports(self, module: Module, node: ast.Import | ast.ImportFrom) -> None:
         if isinstance(node, ast.Import):
@@ -88,7 +85,7 @@ class _Run:
             for end in range(1, len(parts) + 1):
                 found = self._module_named(".".join(parts[:end]))
                 if found is not None:
-                    self._run_module(found)
+                    self._run(found, found.tree)
 
     def _module_named(self, dotted: str) -> Module | None:
         """Find a module where Python would: beside what is started, in the folder, or in ``src``."""
@@ -101,32 +98,34 @@ class _Run:
 
     def _run_function(self, module: Module, called: ast.expr) -> None:
         """Follow a call of a function that is named, or reached through an imported module."""
-        by_module = isinstance(called, ast.Attribute) and self._project.imported_module(
+        if isinstance(called, ast.Attribute) and not self._project.imported_module(
             module, called.value
-        )
-        if isinstance(called, ast.Name) or by_module:
-            found = self._project.resolve(module, called, called)
-            if found is not None:
-                owner, function = found
-                self._later(owner, function, function.body)
+        ):
+            return
+        found = self._project.resolve(module, called, called)
+        # Names alone may lead to a file that only has the name of what is imported.
+        if found is not None and found[0].tree in self._seen:
+            self._run(*found)
 
     def _nodes(self, module: Module, body: list[ast.stmt]) -> Iterator[ast.AST]:
-        """Yield every node of some statements that is evaluated when they run."""
+        """Yield every node of some statements that is evaluated when they run, in that order."""
         as_script = self._entry.is_script and module.source.path == self._entry.path
-        waiting: list[ast.AST] = list(body)
+        waiting: list[ast.AST] = list(reversed(body))
         while waiting:
             node = waiting.pop()
+            runs: Iterable[ast.AST] = ()
             match node:
                 case ast.If() if as_script and is_main_guard(node):
-                    waiting += node.body
+                    runs = node.body
                 case ast.If() | ast.IfExp():
-                    waiting.append(node.test)
+                    runs = [node.test]
                 case ast.FunctionDef() | ast.AsyncFunctionDef():
-                    waiting += node.decorator_list
+                    runs = node.decorator_list
                 case ast.Try(handlers=[_, *_]) | ast.Lambda():
                     pass
                 case ast.With() if any("suppress" in ast.unparse(one) for one in node.items):
                     pass
                 case _:
                     yield node
-                    waiting += ast.iter_child_nodes(node)
+                    runs = ast.iter_child_nodes(node)
+            waiting += reversed(list(runs))
