@@ -9,6 +9,8 @@ import ast
 import importlib.util
 import json
 import os
+import re
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -18,6 +20,9 @@ from typing import Any
 
 STAGING_PREFIX = ".adopting-"
 
+# What the layer is generated from; its static parts run from here, with the standard library only.
+TEMPLATE = Path(__file__).parent / "{{cookiecutter.project_slug}}"
+
 # Where packages of other origin live, or what is no source.
 NOT_THE_APP = frozenset(
     {"__pycache__", "build", "dist", "env", "node_modules", "site-packages", "venv"}
@@ -25,6 +30,13 @@ NOT_THE_APP = frozenset(
 
 # How the layer's own package begins, so that it is told from one of the same name.
 LAYER = '"""The production layer:'
+
+# Its own name, and the one under which the extensions of Flask 0.x were imported.
+FLASK_SOCKETIO = re.compile(rb"\bflask(_|\.ext\.)socketio\b")
+
+# Where Flask's command looks for the app if it is told nothing else, and what else may tell it.
+FLASK_DEFAULTS = ("wsgi.py", "app.py")
+FLASK_ENVIRONMENT = (".flaskenv", ".env")
 
 # Files that would not be read, or whose names would hide the layer's, and cannot be given another.
 NAMES_THAT_ARE_NEEDED = ("production.py", "production.toml")
@@ -35,7 +47,7 @@ def load_start() -> ModuleType:
 
     Without byte code: cookiecutter would copy it into every project.
     """
-    path = Path(__file__).parent / "{{cookiecutter.project_slug}}/production/adopt/start.py"
+    path = TEMPLATE / "production/adopt/start.py"
     name = "existing_project_start"
     if name in sys.modules:
         return sys.modules[name]
@@ -86,7 +98,24 @@ def fault_of_folder(folder: Path, name: str, existing_app: str) -> str | None:
             f"no file in {_quoted(name)} imports flask_socketio: only a Flask-SocketIO app can be "
             "adopted, any WSGI server serves another one."
         )
-    return None
+    return _fault_of_releases(folder, existing_app)
+
+
+def _fault_of_releases(folder: Path, existing_app: str) -> str | None:
+    """Say what of an app cannot run on the releases that the layer installs."""
+    reader = load_start()
+    start = reader.parse(existing_app)
+    command = [sys.executable, "-B", "-m", "production.adopt.outdated", str(folder.resolve())]
+    if entry := _entry(folder, start):
+        command += ["--entry", Path(os.path.relpath(entry, folder)).as_posix()]
+    if start.way is not reader.Way.IMPORT and not start.by_flask:
+        command.append("--script")
+    if start.attribute:
+        command.append(f"--factory={start.attribute}")
+    checked = subprocess.run(  # noqa: S603  this very template
+        command, cwd=TEMPLATE, stdout=subprocess.PIPE, encoding="utf-8", check=False
+    )
+    return checked.stdout.strip() or None
 
 
 def holds_the_layer(folder: Path) -> bool:
@@ -129,7 +158,7 @@ def python_files(folder: Path) -> Iterator[Path]:
 
 def _mentions_flask_socketio(path: Path) -> bool:
     try:
-        return b"flask_socketio" in path.read_bytes()
+        return FLASK_SOCKETIO.search(path.read_bytes()) is not None
     except OSError:
         return False
 
@@ -138,46 +167,61 @@ def _missing_start(folder: Path, existing_app: str) -> str | None:
     """Say what of a start command is not there."""
     reader = load_start()
     start = reader.parse(existing_app)
-    directory = folder / start.directory
-    if not directory.is_dir():
+    if not (folder / start.directory).is_dir():
         return f"changes to {start.directory}, which does not exist"
+    entry = _entry(folder, start)
+    if start.way is reader.Way.SCRIPT:
+        return None if entry else f"runs {start.target}, which does not exist"
+    if start.by_flask:
+        return None if entry else _nothing_for_flask(folder, start)
+    if start.way is reader.Way.MODULE:
+        return None if entry else f"runs the module {start.target}, which does not exist"
+    if entry is None:
+        return f"names the module {start.target}, which does not exist"
+    if _may_define(entry, start.attribute):
+        return None
+    return f"names {start.attribute}, which {os.path.relpath(entry, folder)} does not define"
+
+
+def _entry(folder: Path, start: Any) -> Path | None:
+    """Return the file that starts the app, if it is there."""
+    reader = load_start()
+    directory = folder / start.directory
     if start.way is reader.Way.SCRIPT:
         script = directory / start.target
-        if script.is_file() or (script / "__main__.py").is_file():
-            return None
-        return f"runs {start.target}, which does not exist"
-    if start.by_flask:
-        return _missing_flask_app(directory, start.flask_app)
+        return next((path for path in (script, script / "__main__.py") if path.is_file()), None)
     roots = [directory, directory / "src"]
+    if start.by_flask:
+        if not start.flask_app:
+            found = (directory / name for name in FLASK_DEFAULTS)
+            return next((path for path in found if path.is_file() and not _is_layers(path)), None)
+        named = start.flask_app.partition(":")[0]
+        if named.endswith(".py"):
+            return directory / named if (directory / named).is_file() else None
+        return _find_module(roots, named, inside_package="__init__.py")
     roots += [
         directory / entry for entry in start.environment.get("PYTHONPATH", "").split(os.pathsep)
     ]
-    if start.way is reader.Way.MODULE:
-        module = _find_module(roots, start.target, inside_package="__main__.py")
-        return None if module else f"runs the module {start.target}, which does not exist"
-    module = _find_module(roots, start.target, inside_package="__init__.py")
-    if module is None:
-        return f"names the module {start.target}, which does not exist"
+    inside_package = "__main__.py" if start.way is reader.Way.MODULE else "__init__.py"
+    return _find_module(roots, start.target, inside_package=inside_package)
+
+
+def _nothing_for_flask(folder: Path, start: Any) -> str | None:
+    """Say that Flask's command finds no app, unless a file names one that only it can know."""
+    if start.flask_app:
+        return f"names {start.flask_app.partition(':')[0]}, which does not exist"
+    for name in FLASK_ENVIRONMENT:
+        path = folder / start.directory / name
+        if path.is_file() and b"FLASK_APP" in path.read_bytes():
+            return None
     return (
-        None
-        if _may_define(module, start.attribute)
-        else (f"names {start.attribute}, which {module.relative_to(folder)} does not define")
+        "names no app, and there is no app.py, wsgi.py or .flaskenv that does: write for example "
+        "flask --app server run"
     )
 
 
-def _missing_flask_app(directory: Path, flask_app: str) -> str | None:
-    """Look for what Flask's command would import; what it is told otherwise, only it can know."""
-    if not flask_app:
-        return None
-    path, _, _ = flask_app.partition(":")
-    if path.endswith(".py"):
-        found = (directory / path).is_file()
-    else:
-        found = (
-            _find_module([directory, directory / "src"], path, inside_package="__init__.py")
-            is not None
-        )
-    return None if found else f"names {path}, which does not exist"
+def _is_layers(path: Path) -> bool:
+    return b"from production.adopt import adopt" in path.read_bytes()
 
 
 def _find_module(roots: list[Path], name: str, *, inside_package: str) -> Path | None:

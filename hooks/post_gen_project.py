@@ -13,6 +13,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 # Read as data, so that no answer can become code.
@@ -32,49 +33,45 @@ cd {PROJECT_SLUG}
 make run     # then open http://127.0.0.1:5000
 make test    # the service's own tests"""
 
-# What an existing app gets beside production/; the rest is for a new service.
-ADDED = (
-    "wsgi.py",
-    "gunicorn.conf.py",
-    "production.toml",
-    ".env.example",
-    "Makefile",
-    "requirements-production.txt",
-    "MIGRATION.md",
-)
-
 # Where a file goes whose name is taken.
 TO_MERGE = "production/to_merge"
 
-# Names that mean the same to the program that reads the file.
-SAME_FILE = {"Makefile": ("GNUmakefile", "makefile", "Makefile")}
-
-# What another file says instead of a name that is taken, so that all of it works without merging.
-INSTEAD = {
-    "wsgi.py": ("gunicorn.conf.py", '"wsgi:app"', '"production.adopt.wsgi:app"'),
-    "gunicorn.conf.py": (
-        "Makefile",
-        "$(BIN)/gunicorn\n",
-        f"$(BIN)/gunicorn --config {TO_MERGE}/gunicorn.conf.py\n",
-    ),
-    "requirements-production.txt": (
-        "Makefile",
-        "requirements-production.txt",
-        f"{TO_MERGE}/requirements-production.txt",
-    ),
-    "Makefile": ("MIGRATION.md", "    make run ", f"    make -f {TO_MERGE}/Makefile run "),
-}
-
-WHAT_TO_MERGE = {
+# What an existing app gets beside production/, files and whole directories; the rest is for a new
+# service. With each, what its owner has to merge of a file whose name is taken.
+ADDED = {
     "wsgi.py": "nothing: gunicorn.conf.py serves production/adopt/wsgi.py instead",
     "gunicorn.conf.py": f"nothing if `gunicorn --config {TO_MERGE}/gunicorn.conf.py` serves; otherwise all of it, "
     "your own options at the end",
     "production.toml": "the lines that yours lacks",
     ".env.example": "the settings that you change, into production.env",
-    "Makefile": f"the targets install and run; or use `make -f {TO_MERGE}/Makefile run`",
+    "Makefile": f"its targets; or use `make -f {TO_MERGE}/Makefile run`",
     "requirements-production.txt": "nothing: the Makefile reads the layer's from there",
+    "deploy": "what yours lacks, if you deploy that way",
     "MIGRATION.md": "nothing: read it there",
 }
+
+# Names that mean the same to the program that reads the file.
+SAME_FILE = {"Makefile": ("GNUmakefile", "makefile", "Makefile")}
+
+# What another file says where a name is taken, so that all of it works without merging: the name
+# that is taken, the file, and the words there before and after.
+INSTEAD = (
+    ("wsgi.py", "gunicorn.conf.py", '"wsgi:app"', '"production.adopt.wsgi:app"'),
+    (
+        "gunicorn.conf.py",
+        "Makefile",
+        "export PIP_DISABLE_PIP_VERSION_CHECK := 1\n",
+        "export PIP_DISABLE_PIP_VERSION_CHECK := 1\n"
+        f"export GUNICORN_CMD_ARGS := --config {TO_MERGE}/gunicorn.conf.py $(GUNICORN_CMD_ARGS)\n",
+    ),
+    (
+        "requirements-production.txt",
+        "Makefile",
+        "requirements-production.txt",
+        f"{TO_MERGE}/requirements-production.txt",
+    ),
+    ("Makefile", "MIGRATION.md", "    make ", f"    make -f {TO_MERGE}/Makefile "),
+)
 
 
 def write_environment_file(project: Path) -> None:
@@ -120,26 +117,47 @@ class Delivery:
         self._created: list[Path] = []
         self.updating = (project / "production").is_dir()
         self.added: list[str] = []
-        self.kept: list[str] = []
+        self.kept: dict[str, str] = {}
 
     def run(self) -> None:
         """Bring everything, or nothing."""
         with (self._staged / "production.toml").open("a", encoding="utf-8", newline="\n") as file:
             file.write(app_settings())
-        others = [name for name in ADDED if name != "MIGRATION.md"]
-        self.kept = [name for name in others if self._is_taken(name)]
+        brought = {name: list(self._files_of(name)) for name in ADDED}
+        others = {name: files for name, files in brought.items() if name != "MIGRATION.md"}
+        self._keep_what_is_taken(others)
         self._write_migration()
-        self.kept += [name for name in ADDED if name not in others and self._is_taken(name)]
+        self._keep_what_is_taken({"MIGRATION.md": brought["MIGRATION.md"]})
         try:
             self._bring_layer()
-            for name in ADDED:
-                self._bring(name)
+            for name, files in brought.items():
+                if [file for file in files if self._bring(file)]:
+                    self.added.append(self._shown(name))
         except BaseException:
             self._take_back()
             raise
 
+    def _files_of(self, name: str) -> Iterator[str]:
+        """Yield a file, or every file below a directory, relative to the project."""
+        path = self._staged / name
+        found = sorted(path.rglob("*")) if path.is_dir() else [path]
+        yield from (file.relative_to(self._staged).as_posix() for file in found if file.is_file())
+
+    def _shown(self, name: str) -> str:
+        return f"{name}/" if (self._staged / name).is_dir() else name
+
+    def _keep_what_is_taken(self, brought: dict[str, list[str]]) -> None:
+        for name, files in brought.items():
+            self.kept.update({file: ADDED[name] for file in files if self._is_taken(file)})
+
     def _is_taken(self, name: str) -> bool:
-        """Tell whether the app has another file of that name; one that is the same is no matter."""
+        """Tell whether the app has another file of that name; one that is the same is no matter.
+
+        A directory that is a link, or no directory at all, takes every name in it.
+        """
+        directories = [self._project / parent for parent in Path(name).parents[:-1]]
+        if any(os.path.lexists(path) and not _is_own_directory(path) for path in directories):
+            return True
         for taken in SAME_FILE.get(name, (name,)):
             path = self._project / taken
             if os.path.lexists(path):
@@ -159,23 +177,31 @@ class Delivery:
             self.added.append("production/")
         shutil.copytree(self._staged / "production", target, dirs_exist_ok=True)
 
-    def _bring(self, name: str) -> None:
-        target = self._project / name
-        text = self._text(name)
-        for place, old, new in (INSTEAD[taken] for taken in self.kept if taken in INSTEAD):
-            if place == name:
-                text = text.replace(old, new)
+    def _bring(self, name: str) -> bool:
+        """Put a file there, or aside if its name is taken; tell whether it is there now."""
         if name in self.kept:
             target = self._project / TO_MERGE / name
-            target.parent.mkdir(exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             target.unlink(missing_ok=True)
-        elif os.path.lexists(target):
-            return
+        elif os.path.lexists(target := self._project / name):
+            return False
         else:
+            self._make_directory(target.parent)
             self._created.append(target)
-            self.added.append(name)
+        text = self._text(name)
+        for taken, place, old, new in INSTEAD:
+            if taken in self.kept and place == name:
+                text = text.replace(old, new)
         with target.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
+        shutil.copymode(self._staged / name, target)
+        return name not in self.kept
+
+    def _make_directory(self, directory: Path) -> None:
+        if not directory.exists():
+            self._make_directory(directory.parent)
+            self._created.append(directory)
+            directory.mkdir()
 
     def _take_back(self) -> None:
         for path in self._created:
@@ -186,21 +212,20 @@ class Delivery:
 
     def _write_migration(self) -> None:
         path = self._staged / "MIGRATION.md"
-        text = path.read_text(encoding="utf-8")
-        for mark, lines in (
-            (
-                "kept",
-                [
-                    f"`{name}` is yours and stays; the layer's is `{TO_MERGE}/{name}`. To merge: {WHAT_TO_MERGE[name]}."
-                    for name in self.kept
-                ],
-            ),
-            ("packaging", packaging_notes(self._project)),
-        ):
-            text = text.replace(f"<!-- {mark} -->\n", "".join(f"- {line}\n" for line in lines))
-        found = findings(self._staged, self._project)
-        text = text.replace("<!-- findings -->\n", f"```text\n{found}\n```\n")
+        text = with_findings(path.read_text(encoding="utf-8"), self._staged, self._project)
+        kept = (
+            f"`{name}` is yours and stays; the layer's is `{TO_MERGE}/{name}`. To merge: {what}."
+            for name, what in self.kept.items()
+        )
+        notes = packaging_notes(self._project)
+        text = text.replace("<!-- kept -->\n", "".join(f"- {line}\n" for line in kept))
+        text = text.replace("<!-- packaging -->\n", "".join(f"6. {line}\n" for line in notes))
+        text = text.replace("<!-- added -->", ", ".join(map(self._shown, ADDED)))
         path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _is_own_directory(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def packaging_notes(project: Path) -> list[str]:
@@ -217,35 +242,30 @@ def packaging_notes(project: Path) -> list[str]:
     if "[project]" not in text or not by_setuptools or named or (project / "src").is_dir():
         return []
     return [
-        "`pyproject.toml` lets setuptools find the packages, and it refuses to choose between yours "
-        "and `production`. Name yours before you build it: `[tool.setuptools]` with "
+        "**Your own build.** `pyproject.toml` lets setuptools find the packages, and it refuses to choose "
+        "between yours and `production`. Name yours before you build it: `[tool.setuptools]` with "
         '`packages = ["…"]`.'
     ]
 
 
-def findings(staged: Path, project: Path) -> str:
-    """Return what the static checker, which needs the standard library only, says of the app.
+def with_findings(text: str, staged: Path, project: Path) -> str:
+    """Put what the static checker, which needs the standard library only, finds into the report.
 
+    :param text: the report, with a mark for each group of findings.
     :param staged: where the layer is.
     :param project: the app's folder.
     """
-    checked = subprocess.run(  # noqa: S603  this very template
-        [
-            sys.executable,
-            "-B",
-            "-m",
-            "production.doctor",
-            "check",
-            str(project),
-            "--format",
-            "text",
-        ],
+    filled = subprocess.run(  # noqa: S603  this very template
+        [sys.executable, "-B", "-m", "production.adopt.migration", str(project)],
         cwd=staged,
+        input=text,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
-    return (checked.stdout or checked.stderr).strip()
+    if filled.returncode:
+        return f"{text}\nThe checker failed:\n\n```text\n{filled.stderr.strip()}\n```\n"
+    return filled.stdout
 
 
 def adopt(staged: Path) -> str:

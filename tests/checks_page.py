@@ -40,8 +40,9 @@ A comment on the line, or alone on the line above it, leaves a finding out:
 
     users = {}  # production: ignore[FSP301]
 
-Test files and the layer itself are not checked. What cannot be told from files is not here: whether a broadcast
-carries what not everyone may see while clients are still being authenticated, and which thread a library uses.
+Pages that stand in the code as strings are read as pages. Test files and the layer itself are not checked. What
+cannot be told from files is not here: whether a broadcast carries what not everyone may see while clients are still
+being authenticated, and which thread a library uses.
 """
 
 

@@ -461,11 +461,15 @@ CASES: dict[str, Case] = {
         "from flask_script import Manager",
         "from flask_script import Manager\n",
         "from flask.cli import FlaskGroup\n",
+        more_right=("from flaskext.mysql import MySQL\n",),
     ),
     "FSP603": Case(
         "from jinja2 import escape",
         "from jinja2 import escape\n",
         "from markupsafe import escape\n",
+        more_right=(
+            "try:\n    from jinja2 import escape\nexcept:\n    from markupsafe import escape\n",
+        ),
     ),
     "FSP604": Case(
         "from werkzeug.security import safe_str_cmp",
@@ -473,6 +477,15 @@ CASES: dict[str, Case] = {
         "from hmac import compare_digest\n",
     ),
     "FSP605": option('async_mode="asyncio"', 'async_mode="gevent"', "async_mode=None"),
+    "FSP606": Case(
+        "from socketio.namespace import BaseNamespace",
+        "from socketio.namespace import BaseNamespace\n",
+        "from flask_socketio import Namespace\n",
+        more_right=(
+            "from socketio import Client\n",
+            "def agent(sid):\n    return socketio.server.get_environ(sid)\n",
+        ),
+    ),
     "FSP701": requirement("Flask-SocketIO==4.3.2", "Flask-SocketIO==5.3.4", "Flask-SocketIO>=4.3"),
     "FSP702": requirement("python-engineio==4.12.3", "python-engineio==4.15.1", "python-engineio"),
     "FSP703": requirement("Flask-SocketIO", "Flask-SocketIO\npython-engineio>=4.15.1"),
@@ -641,6 +654,7 @@ CASES: dict[str, Case] = {
         "const socket = io.connect();",
         "",
         "const port = location.port ? ':' + location.port : '';\nconst socket = io('//' + location.hostname + port);",
+        "const socket = io(location.protocol + '//' + document.domain + ':' + location.port);",
     ),
     "FSP911": script(
         "window.WebSocket = FixedWebSocket;",

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cookiecutter.exceptions import FailedHookException
 
 from baking import (
     ASYNC_MODES,
@@ -39,8 +40,11 @@ ADDED = {
     ".env.example",
     "Makefile",
     "requirements-production.txt",
+    "deploy",
     "MIGRATION.md",
 }
+
+DIRECTORIES = {"production", "deploy"}
 
 # What a new service gets and an app has of its own, under the names that the template gives them.
 THEIRS = (
@@ -124,6 +128,13 @@ class TestWhatIsAdded:
         assert run.startswith("make run ")
         assert {path.name for path in folder.iterdir()} == {"run.py"} | ADDED
 
+    def test_the_guide_and_the_report_name_it(self, folder: Path) -> None:
+        guide = (TEMPLATE / "docs" / "migrating.md").read_text()
+        report = adopt(folder, "python run.py").text("MIGRATION.md").partition("## Going back")[2]
+        for name in ADDED:
+            assert f"`{name}" in guide
+            assert name in report
+
     def test_the_layer_is_the_template_s(self, folder: Path) -> None:
         adopt(folder, "python run.py")
         ours = snapshot(PROJECT_TEMPLATE / "production")
@@ -160,7 +171,9 @@ class TestWhatIsAdded:
 
     def test_no_jinja_is_left(self, folder: Path) -> None:
         project = adopt(folder, "python run.py")
-        for name in ADDED - {"production"}:
+        for name in project.files():
+            if name.parts[0] == "production":
+                continue
             assert "cookiecutter" not in project.text(name)
             assert "{%" not in project.text(name)
             assert "<!--" not in project.text(name)
@@ -177,7 +190,7 @@ class TestWhatIsAdded:
 
 class TestWhatIsTheirs:
     def test_no_file_is_changed_whatever_its_name(self, folder: Path) -> None:
-        for name in (*THEIRS, *(ADDED - {"production", "production.toml"})):
+        for name in (*THEIRS, *(ADDED - DIRECTORIES - {"production.toml"})):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"mine: {name}\n")
@@ -193,7 +206,7 @@ class TestWhatIsTheirs:
         assert new == {"production", "production.toml"}
 
     @pytest.mark.parametrize(
-        "taken", sorted(ADDED - {"production", "production.toml", "MIGRATION.md"})
+        "taken", sorted(ADDED - DIRECTORIES - {"production.toml", "MIGRATION.md"})
     )
     def test_what_could_not_be_written_is_listed_with_what_to_merge(
         self, folder: Path, taken: str
@@ -206,6 +219,35 @@ class TestWhatIsTheirs:
         assert f"`{taken}` is yours and stays" in migration
         assert (folder / "production" / "to_merge" / taken).read_text() != "mine\n"
 
+    def test_a_directory_is_brought_file_by_file(self, folder: Path) -> None:
+        (folder / "deploy" / "nginx").mkdir(parents=True)
+        (folder / "deploy" / "nginx" / "hosts.conf").write_text("mine\n")
+        outcome = cookiecutter(folder, "existing_app=python run.py")
+        assert "deploy/" in outcome.stdout.splitlines()[0]
+        assert "Yours and kept, see MIGRATION.md: deploy/nginx/hosts.conf" in outcome.stdout
+        assert (folder / "deploy" / "nginx" / "hosts.conf").read_text() == "mine\n"
+        assert (folder / "deploy" / "nginx" / "sticky.conf").exists()
+        kept = folder / "production" / "to_merge" / "deploy" / "nginx"
+        assert [path.name for path in kept.iterdir()] == ["hosts.conf"]
+
+    @pytest.mark.parametrize("kind", ["file", "link"])
+    def test_a_directory_s_name_can_be_taken_too(
+        self, folder: Path, tmp_path: Path, kind: str
+    ) -> None:
+        if kind == "file":
+            (folder / "deploy").write_text("mine\n")
+        else:
+            (tmp_path / "elsewhere").mkdir()
+            (folder / "deploy").symlink_to(tmp_path / "elsewhere")
+        before = snapshot(folder)
+        project = adopt(folder, "python run.py")
+        after = snapshot(folder)
+        assert {name: after[name] for name in before} == before
+        assert "`deploy/nginx/hosts.conf` is yours and stays" in project.text("MIGRATION.md")
+        assert (folder / "production" / "to_merge" / "deploy" / "nginx" / "hosts.conf").exists()
+        if kind == "link":
+            assert not list((tmp_path / "elsewhere").iterdir())
+
     def test_with_every_name_taken_the_layer_s_files_refer_to_each_other(
         self, folder: Path
     ) -> None:
@@ -216,7 +258,7 @@ class TestWhatIsTheirs:
         to_merge = folder / "production" / "to_merge"
         assert '"production.adopt.wsgi:app"' in (to_merge / "gunicorn.conf.py").read_text()
         makefile = (to_merge / "Makefile").read_text()
-        assert "gunicorn --config production/to_merge/gunicorn.conf.py" in makefile
+        assert "GUNICORN_CMD_ARGS := --config production/to_merge/gunicorn.conf.py " in makefile
         assert makefile.count("production/to_merge/requirements-production.txt") == 3
         assert not (folder / "Makefile").exists()
 
@@ -286,6 +328,11 @@ REFUSALS: dict[str, tuple[str, dict[str, str], str]] = {
         {"run.py": APP},
         "names web/s.py, which does not",
     ),
+    "nothing that Flask would find": (
+        "flask run",
+        {"run.py": APP},
+        "names no app, and there is no",
+    ),
     "no directory": ("cd src && python run.py", {"run.py": APP}, "changes to src, which does not"),
     "a package of that name": (
         "python run.py",
@@ -350,6 +397,8 @@ class TestRefusals:
             ("python -m server", {"server/__main__.py": APP}),
             ("python web", {"web/__main__.py": APP}),
             ("flask run", {"app.py": APP}),
+            ("flask run", {"wsgi.py": APP}),
+            ("flask run", {".flaskenv": "FLASK_APP=run\n", "run.py": APP}),
             ("flask --app server:create_app run", {"server.py": APP}),
         ],
     )
@@ -362,6 +411,144 @@ class TestRefusals:
             (folder / name).write_bytes(content.encode("latin-1"))
         adopt(folder, existing_app)
         assert (folder / "wsgi.py").exists()
+
+
+OLD_PAGE = '<script src="https://cdnjs.cloudflare.com/ajax/libs/socket.io/2.3.0/socket.io.js">'
+VENDORED = "/*!\n * Socket.IO v2.4.0\n */\n"
+ESCAPE = "from flask import escape\n"
+
+# The files of an app that is started by python run.py, and what is said of them.
+OUTDATED: dict[str, tuple[dict[str, str], str]] = {
+    "a removed decorator": (
+        {
+            "run.py": APP.replace(
+                "if __name", "@app.before_first_request\ndef go(): pass\nif __name"
+            )
+        },
+        "run.py:5: `before_first_request` was removed in Flask 2.3 (FSP601)",
+    ),
+    "a removed name in what is imported": (
+        {"run.py": "import web.views\n" + APP, "web/views.py": "\nfrom jinja2 import escape\n"},
+        "web/views.py:2: `escape` was removed in Jinja 3.1 (FSP603)",
+    ),
+    "an import in a factory that is called": (
+        {
+            "run.py": APP + "    make()\ndef make():\n    from . import late\n    import late\n",
+            "late.py": "from werkzeug.security import safe_str_cmp\n",
+        },
+        "late.py:1: `safe_str_cmp` was removed in Werkzeug 2.1 (FSP604)",
+    ),
+    "an extension": (
+        {"run.py": "from flask_script import Manager\n" + APP},
+        "run.py:1: `flask_script` imports what was removed in Flask 2.0 (FSP602)",
+    ),
+    "the imports of Flask 0.x": (
+        {"run.py": APP.replace("flask_socketio", "flask.ext.socketio")},
+        "run.py:2: `SocketIO` was removed in Flask 1.0 (FSP601)",
+    ),
+    "what was there before python-socketio": (
+        {"run.py": "from socketio.server import SocketIOServer\n" + APP},
+        "run.py:1: `SocketIOServer` is of gevent-socketio, which Flask-SocketIO 1.0 gave up (FSP606)",
+    ),
+    "a page with an old client": (
+        {"run.py": APP, "templates/index.html": "<html>\n" + OLD_PAGE},
+        "templates/index.html:2: the protocol of this Socket.IO client was removed in Flask-SocketIO 5.0",
+    ),
+    "a page with an old client in the code": (
+        {"run.py": f"{APP}PAGE = '''<html>\n{OLD_PAGE}\n'''\n"},
+        "run.py:8: the protocol of this Socket.IO client was removed in Flask-SocketIO 5.0",
+    ),
+    "a page with an old client beside it": (
+        {
+            "run.py": APP,
+            "templates/index.html": "<script src=\"{{ url_for('static', filename='sio.js') }}\">",
+            "static/sio.js": VENDORED,
+        },
+        "static/sio.js:2: the protocol of this Socket.IO client was removed in Flask-SocketIO 5.0",
+    ),
+}
+
+RUNS: dict[str, dict[str, str]] = {
+    "not imported": {"run.py": APP, "old.py": ESCAPE},
+    "guarded": {"run.py": "try:\n    from flask import escape\nexcept:\n    pass\n" + APP},
+    "suppressed": {
+        "run.py": "from contextlib import suppress\nwith suppress(ImportError):\n    "
+        + ESCAPE
+        + APP
+    },
+    "behind a condition": {"run.py": "import sys\nif sys.argv[1:]:\n    " + ESCAPE + APP},
+    "called by nobody": {"run.py": APP + "def old():\n    " + ESCAPE},
+    "of the same name only": {
+        "run.py": "from tools import prepare\nprepare()\n" + APP,
+        "old/tools.py": "def prepare():\n    " + ESCAPE,
+    },
+    "of an app's own": {
+        "run.py": APP + "class Hooks:\n    def before_first_request(self): pass\n"
+        "@Hooks().before_first_request\ndef go(): pass\n"
+    },
+    "set for nothing": {"run.py": "import json\n" + APP + "app.json_encoder = json.JSONEncoder\n"},
+    "said to be unused": {
+        "run.py": ESCAPE.rstrip() + "  # production: ignore[FSP601]\n" + APP,
+        "templates/old.html": f"<!-- production: ignore[FSP901] -->\n{OLD_PAGE}",
+    },
+    "in documents": {"run.py": APP, "docs/index.html": OLD_PAGE, "tests/page.html": OLD_PAGE},
+    "in a text": {"run.py": APP, "templates/news.html": "<p>We left socket.io/2.3.0 behind."},
+    "in code that is not imported": {"run.py": APP, "old.py": f"PAGE = '{OLD_PAGE}'\n"},
+    "loaded by no page": {"run.py": APP, "static/sio.js": VENDORED},
+}
+
+
+def written(folder: Path, files: dict[str, str]) -> Path:
+    """Write an app into a folder."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    return folder
+
+
+class TestOutdatedApps:
+    @pytest.mark.parametrize(("files", "sentence"), OUTDATED.values(), ids=OUTDATED)
+    def test_what_cannot_run_is_said_before_anything_is_written(
+        self, tmp_path: Path, files: dict[str, str], sentence: str
+    ) -> None:
+        folder = written(tmp_path / "app", files)
+        before = snapshot(folder)
+        with pytest.raises(FailedHookException) as refused:
+            adopt(folder, "python run.py")
+        first, found, *others = str(refused.value).splitlines()
+        assert first == "app cannot run on current releases, and nothing was written:"
+        assert sentence in found
+        assert "production: ignore[FSP" in others[-1]
+        assert snapshot(folder) == before
+
+    @pytest.mark.parametrize("files", RUNS.values(), ids=RUNS)
+    def test_what_may_run_is_adopted(self, tmp_path: Path, files: dict[str, str]) -> None:
+        adopt(written(tmp_path / "app", files), "python run.py")
+
+    @pytest.mark.parametrize(
+        ("existing_app", "entry"),
+        [
+            ("server:app", "server.py"),
+            ("server:make()", "server.py"),
+            ("python -m server", "server/__main__.py"),
+            ("cd web/../src && python server.py", "src/server.py"),
+            ("flask --app server run", "server/__init__.py"),
+        ],
+    )
+    def test_however_it_is_started(self, tmp_path: Path, existing_app: str, entry: str) -> None:
+        text = APP.replace("import Flask", "import Flask, Markup") + "def make(): pass\n"
+        (tmp_path / "app" / "web").mkdir(parents=True)
+        with pytest.raises(
+            FailedHookException, match=rf"{entry}:1: `Markup` was removed in Flask 3"
+        ):
+            adopt(written(tmp_path / "app", {entry: text}), existing_app)
+
+    def test_the_user_reads_sentences_and_no_traceback(self, folder: Path) -> None:
+        written(folder, {"run.py": ESCAPE + APP})
+        outcome = cookiecutter(folder, "existing_app=python run.py")
+        assert outcome.returncode == 1
+        assert outcome.stderr == ""
+        assert len(outcome.stdout.splitlines()) == 5
 
 
 class TestTheirDevelopment:

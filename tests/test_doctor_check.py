@@ -465,6 +465,26 @@ class TestIgnoring:
         assert not check_folder(write(tmp_path, {name: text})).findings
 
 
+class TestPagesInTheCode:
+    PAGE = '<script src="/socket.io.js"></script>\n<script>io("http://localhost:5000")</script>\n'
+
+    @pytest.mark.parametrize(
+        ("text", "line"),
+        [
+            (f"\n{PAGE!r}\n{PAGE!r}\nx = {PAGE!r}\n", 4),
+            (f'x = """\n{PAGE}"""\n', 3),
+            (f"x = (\n    {PAGE!r}\n)\n", 2),
+        ],
+    )
+    def test_they_are_checked_where_they_stand(self, tmp_path: Path, text: str, line: int) -> None:
+        (one,) = check_folder(write(tmp_path, {"app.py": text})).findings
+        assert (one.code, one.path, one.line) == ("FSP909", "app.py", line)
+
+    def test_what_only_mentions_a_page_is_none(self, tmp_path: Path) -> None:
+        text = f'"""About pages: {self.PAGE}"""\nx = "io(\'http://localhost:5000\')"\n'
+        assert not check_folder(write(tmp_path, {"app.py": text})).findings
+
+
 class TestHostileFiles:
     def test_what_cannot_be_read_is_said_and_the_rest_is_checked(self, tmp_path: Path) -> None:
         write(tmp_path, {"app.py": CASES["FSP102"].bad["app.py"]})

@@ -133,7 +133,10 @@ def staged(tmp_path: Path) -> Path:
     for name in ("wsgi.py", "gunicorn.conf.py", "production.toml", ".env.example", "Makefile"):
         (path / name).write_text(name)
     (path / "requirements-production.txt").write_text("")
-    (path / "MIGRATION.md").write_text("<!-- kept -->\n<!-- findings -->\n")
+    (path / "deploy" / "nginx").mkdir(parents=True)
+    (path / "deploy" / "start.sh").touch(mode=0o755)
+    (path / "deploy" / "nginx" / "hosts.conf").write_text("hosts")
+    (path / "MIGRATION.md").write_text("<!-- kept -->\n")
     (path / "README.md").write_text("of a new service")
     return path
 
@@ -142,6 +145,8 @@ def test_an_app_gets_what_is_for_it_and_no_secret(load_hook: LoadHook, staged: P
     hook = load_hook("post_gen_project", existing_app="run.py")
     hook.adopt(staged)
     assert {path.name for path in staged.parent.iterdir()} == {"production", *hook.ADDED}
+    assert (staged.parent / "deploy" / "nginx" / "hosts.conf").read_text() == "hosts"
+    assert (staged.parent / "deploy" / "start.sh").stat().st_mode & 0o111
     assert 'existing_app = "run.py"' in (staged.parent / "production.toml").read_text()
 
 
@@ -152,10 +157,11 @@ def test_a_delivery_that_fails_is_taken_back(
     (staged.parent / "run.py").write_text("mine")
     bring = hook.Delivery._bring
 
-    def bring_until_the_disk_is_full(delivery: object, name: str) -> None:
-        if name == "Makefile":
+    def bring_until_the_disk_is_full(delivery: object, name: str) -> bool:
+        if name == "MIGRATION.md":
             raise OSError(28, "No space left on device")
-        bring(delivery, name)
+        brought: bool = bring(delivery, name)
+        return brought
 
     monkeypatch.setattr(hook.Delivery, "_bring", bring_until_the_disk_is_full)
     with pytest.raises(OSError, match="No space"):
@@ -163,11 +169,25 @@ def test_a_delivery_that_fails_is_taken_back(
     assert [path.name for path in staged.parent.iterdir()] == ["run.py"]
 
 
-def test_the_checker_s_findings_enter_the_report(load_hook: LoadHook, staged: Path) -> None:
-    doctor = staged / "production" / "doctor"
-    doctor.mkdir()
-    (doctor / "__init__.py").write_text("")
-    (doctor / "__main__.py").write_text("import sys; print(sys.argv[1:])\nsys.exit(1)\n")
+@pytest.fixture
+def migration(staged: Path) -> Path:
+    """The module that fills the report; it says nothing yet."""
+    path = staged / "production" / "adopt"
+    path.mkdir()
+    (path / "__init__.py").touch()
+    return path / "migration.py"
+
+
+def test_the_checker_s_findings_enter_the_report(
+    load_hook: LoadHook, staged: Path, migration: Path
+) -> None:
+    migration.write_text("import sys\nprint(sys.argv[1:], len(sys.stdin.read()))\n")
+    load_hook("post_gen_project", existing_app="run.py").adopt(staged)
+    assert (staged.parent / "MIGRATION.md").read_text() == f"['{staged.parent}'] 14\n"
+
+
+def test_a_checker_that_fails_is_quoted(load_hook: LoadHook, staged: Path, migration: Path) -> None:
+    migration.write_text("raise SystemExit('no memory left')\n")
     load_hook("post_gen_project", existing_app="run.py").adopt(staged)
     report = (staged.parent / "MIGRATION.md").read_text()
-    assert f"```text\n['check', '{staged.parent}', '--format', 'text']\n```\n" in report
+    assert report.endswith("The checker failed:\n\n```text\nno memory left\n```\n")

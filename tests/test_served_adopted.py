@@ -38,13 +38,17 @@ STARTS = {
     "udp_relay": "uv run python relay.py",
     "eventlet_server": "python serve.py",
     "gevent_server": "python serve.py",
+    "waitress_server": "python serve.py",
     "plain_app_run": "cd src && python start.py",
     "flask_command": "flask run --host=0.0.0.0 --port=8000 --debug",
     "shared_terminal": "python terminal.py",
 }
 
 # What an app needs beside the layer's own libraries.
-LIBRARIES = {"login_and_shop": ("flask_login", "flask_session", "flask_sqlalchemy")}
+LIBRARIES = {
+    "login_and_shop": ("flask_login", "flask_session", "flask_sqlalchemy"),
+    "waitress_server": ("waitress",),
+}
 
 pytestmark = pytest.mark.parametrize("mode", ASYNC_MODES)
 
@@ -337,6 +341,15 @@ def test_gevent_s_own_server_around_middleware(served: Serve) -> None:
     app = served("gevent_server")
     assert app.connect().call("upper", "tea") == "TEA"
     assert app.logged(call="WSGIServer.serve_forever()")
+    assert_clean_end(app)
+
+
+def test_waitress_which_has_no_websockets(served: Serve) -> None:
+    app = served("waitress_server")
+    client = app.connect(transports=["websocket"])
+    assert client.transport() == "websocket"
+    assert client.call("upper", "tea") == "TEA"
+    assert app.logged(call="waitress.serve()")
     assert_clean_end(app)
 
 

@@ -128,6 +128,7 @@ class Settings(BaseSettings):
     # An existing app, see production/adopt
     existing_app: str = ""
     several_workers: bool = False
+    upgrade_insecure_requests: bool = True
 
     # The processes
     async_mode: AsyncMode = AsyncMode.EVENTLET

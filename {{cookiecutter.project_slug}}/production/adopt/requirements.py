@@ -55,7 +55,21 @@ REQUIREMENT = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?P<extras>\[[^\]]*\])?\s*(?P<bounds>[^;#]*?)\s*"
     r"(?P<marker>;[^#]*?)?\s*(?:\s#.*)?"
 )
-OTHER_FILE = re.compile(r"(?:-r|--requirement|-c|--constraint)[\s=]*(?P<path>\S+)")
+OTHER_FILE = re.compile(r"(?:-r|--requirement|-c|--constraint)[\s=]*(?!\w+://)(?P<path>\S+)")
+GIT_REFERENCES = ("rev", "ref", "tag", "branch")
+
+# What a Pipfile may give as a key, with an operator and a value.
+MARKERS = (
+    "implementation_name",
+    "os_name",
+    "platform_machine",
+    "platform_python_implementation",
+    "platform_system",
+    "python_full_version",
+    "python_version",
+    "sys_platform",
+)
+
 HASH = re.compile(r"\s--hash[=\s]\S+")
 
 
@@ -80,7 +94,10 @@ def from_requirements_file(path: Path) -> Iterator[str]:
 
 
 def _lines_of(path: Path, seen: set[Path]) -> Iterator[str]:
-    if path.resolve() in seen or not path.is_file():
+    if path.resolve() in seen:
+        return
+    if not path.is_file():
+        print(f"{path.name} is named by another file, but is not there.", file=sys.stderr)
         return
     seen.add(path.resolve())
     text = path.read_text(encoding="utf-8-sig", errors="replace").replace("\\\n", " ")
@@ -93,34 +110,76 @@ def _lines_of(path: Path, seen: set[Path]) -> Iterator[str]:
 
 
 def from_pyproject(path: Path) -> Iterator[str]:
-    """Yield the dependencies of a project, as PEP 621 or Poetry write them."""
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    """Yield the dependencies of a project, as PEP 621, setuptools or Poetry write them."""
+    content = _toml(path)
     yield from content.get("project", {}).get("dependencies", [])
-    poetry = content.get("tool", {}).get("poetry", {}).get("dependencies", {})
+    tools = content.get("tool", {})
+    listed = tools.get("setuptools", {}).get("dynamic", {}).get("dependencies", {}).get("file", [])
+    for name in [listed] if isinstance(listed, str) else listed:
+        yield from from_requirements_file(path.parent / name)
+    poetry = tools.get("poetry", {}).get("dependencies", {})
     yield from _from_table({name: value for name, value in poetry.items() if name != "python"})
 
 
 def from_pipfile(path: Path) -> Iterator[str]:
     """Yield the packages of a Pipfile."""
-    yield from _from_table(tomllib.loads(path.read_text(encoding="utf-8")).get("packages", {}))
+    yield from _from_table(_toml(path).get("packages", {}))
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SystemExit(f"{path.name} cannot be read, mend it first: {error}.") from None
 
 
 def _from_table(table: dict[str, Any]) -> Iterator[str]:
     for name, value in table.items():
-        details = value if isinstance(value, dict) else {"version": value}
-        if "git" in details:
-            yield f"{name} @ git+{details['git']}"
-        elif "path" not in details and not details.get("optional"):
-            extras = ",".join(details.get("extras", ()))
-            bounds = pep440(str(details.get("version", "*")))
-            yield f"{name}{f'[{extras}]' if extras else ''}{bounds}"
+        # Poetry takes several, each for a Python version or a platform.
+        for one in value if isinstance(value, list) else [value]:
+            details = one if isinstance(one, dict) else {"version": one}
+            if not details.get("optional"):
+                yield from _from_details(name, details)
+
+
+def _from_details(name: str, details: dict[str, Any]) -> Iterator[str]:
+    marker = _marker(details)
+    if "git" in details:
+        reference = next((details[key] for key in GIT_REFERENCES if key in details), "")
+        yield f"{name} @ git+{details['git']}{f'@{reference}' if reference else ''}{marker}"
+    elif address := details.get("url", details.get("file")):
+        yield f"{name} @ {address}{marker}"
+    elif "path" in details:
+        # The app itself runs from its folder.
+        if details["path"] not in {".", "./"}:
+            yield f"./{details['path'].removeprefix('./')}"
+    else:
+        extras = ",".join(details.get("extras", ()))
+        bounds = pep440(str(details.get("version", "*")))
+        yield f"{name}{f'[{extras}]' if extras else ''}{bounds}{marker}"
+
+
+def _marker(details: dict[str, Any]) -> str:
+    """Write for which Python versions and platforms a table requires something, as pip reads it."""
+    conditions = [details["markers"]] if "markers" in details else []
+    if "platform" in details:
+        conditions.append(f'sys_platform == "{details["platform"]}"')
+    for operator, version in re.findall(
+        r"([<>=!~]+)\s*([^,\s]+)", pep440(details.get("python", ""))
+    ):
+        conditions.append(f'python_full_version {operator} "{version}"')
+    conditions += [f"{name} {details[name]}" for name in MARKERS if name in details]
+    return " ; " + " and ".join(f"({one})" for one in conditions) if conditions else ""
 
 
 def pep440(bounds: str) -> str:
     """Write Poetry's ``^1.2`` and ``~1.2`` as pip reads them.
 
-    :param bounds: what a table gives as the version.
+    :param bounds: what a table gives as the version; of alternatives, which pip has none of, none is
+        kept.
     """
+    if "||" in bounds:
+        return ""
     return ",".join(filter(None, (_pep440(part.strip()) for part in bounds.split(","))))
 
 

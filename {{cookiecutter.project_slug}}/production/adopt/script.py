@@ -21,7 +21,7 @@ from production.refusal import ConfigurationError
 log = structlog.get_logger(__name__)
 
 # What Flask's command would find by itself, were it not for the layer's wsgi.py.
-FLASK_DEFAULT = "app.py"
+FLASK_DEFAULTS = ("wsgi.py", "app.py")
 
 
 def launch(start: Start, project: Path, handover: Handover) -> None:
@@ -58,7 +58,14 @@ def _prepare_process(start: Start, project: Path) -> None:
         from flask.cli import load_dotenv
 
         load_dotenv()
-        os.environ.setdefault("FLASK_APP", FLASK_DEFAULT)
+        os.environ.setdefault("FLASK_APP", _flask_default())
+
+
+def _flask_default() -> str:
+    own, fallback = FLASK_DEFAULTS
+    path = Path(own)
+    is_theirs = path.is_file() and b"from production.adopt import adopt" not in path.read_bytes()
+    return own if is_theirs else fallback
 
 
 def _import_first(directory: str) -> None:

@@ -19,6 +19,7 @@ from production.adopt.options import Binding, intercept_init_app
 from production.adopt.script import described, launch
 from production.adopt.signals import keep_gunicorns_handlers
 from production.adopt.start import Start, UnknownStart, parse
+from production.http import upgrades
 from production.realtime.errors import answer_error
 from production.realtime.server import Server
 from production.refusal import ConfigurationError
@@ -76,6 +77,8 @@ def serve(existing_app: str, settings: Settings) -> Any:
     _settle_configuration(app, settings)
     if socketio.default_exception_handler is None:
         socketio.on_error_default(answer_error)
+    if settings.upgrade_insecure_requests:
+        upgrades.init_app(app)
     production.surround(app, socketio, settings, adopted=True)
     log.info("an existing app is served", start=described(start), taken_from=handover.taken_from)
     return app if application is app else WrappedApp(application, app)

@@ -9,10 +9,14 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from production.doctor.sources import Source
+from production.doctor.sources import Kind, Source
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Constant = str | bytes | int | float | bool | None
+
+EXCEPTIONS_OF_WHAT_IS_GONE = frozenset(
+    {"AttributeError", "BaseException", "Exception", "ImportError", "ModuleNotFoundError"}
+)
 
 MISSING = object()
 """The value of an expression that is not known without running the code."""
@@ -52,12 +56,12 @@ class Module:
                     name = alias.asname or alias.name.partition(".")[0]
                     names[name] = alias.name if alias.asname else name
             elif isinstance(node, ast.ImportFrom):
-                origin = self._origin(node)
+                origin = self.origin(node)
                 for alias in node.names:
                     names[alias.asname or alias.name] = f"{origin}.{alias.name}".lstrip(".")
         return names
 
-    def _origin(self, node: ast.ImportFrom) -> str:
+    def origin(self, node: ast.ImportFrom) -> str:
         """Return the dotted name of the module that a statement imports from."""
         if not node.level:
             return node.module or ""
@@ -122,11 +126,10 @@ class Module:
                 caught = {
                     part.id
                     for handler in ancestor.handlers
-                    if handler.type is not None
-                    for part in ast.walk(handler.type)
+                    for part in ast.walk(handler.type or ast.Name("BaseException"))
                     if isinstance(part, ast.Name)
                 }
-                if caught & {"ImportError", "ModuleNotFoundError", "AttributeError", "Exception"}:
+                if caught & EXCEPTIONS_OF_WHAT_IS_GONE:
                     return True
             elif isinstance(ancestor, ast.If):
                 test = ast.unparse(ancestor.test).lower()
@@ -141,6 +144,18 @@ class Module:
         return bool({"test", "tests"}.intersection(folders)) or bool(
             re.fullmatch(r"test_.*|.*_tests?\.pyw?|conftest\.py", name)
         )
+
+    def pages(self) -> Iterator[Source]:
+        """Yield the pages that stand in the code as strings, their lines where they are in the file."""
+        for node in self.nodes:
+            if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+                continue
+            if "<script" not in node.value or isinstance(self.parents.get(node), ast.Expr):
+                continue
+            text = node.value
+            if text.count("\n") != (node.end_lineno or node.lineno) - node.lineno:
+                text = text.replace("\n", " ")
+            yield Source(self.source.path, Kind.PAGE, "\n" * (node.lineno - 1) + text)
 
     @cached_property
     def top_level(self) -> dict[str, ast.expr]:

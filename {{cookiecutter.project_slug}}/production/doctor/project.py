@@ -129,6 +129,7 @@ class Project:
         self.notes = reader.notes
         parsed = [module for source in self.of(Kind.PYTHON) if (module := self._parse(source))]
         self.modules = [module for module in parsed if not module.is_test]
+        self.sources += [page for module in self.modules for page in module.pages()]
 
     def of(self, *kinds: Kind) -> list[Source]:
         """Return the files that are read in one of the ways."""

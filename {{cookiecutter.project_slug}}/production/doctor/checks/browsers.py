@@ -288,6 +288,9 @@ def assembled_address(project: Project) -> Iterator[Place]:
         for match in script.finditer(r"\bdocument\.domain\b|\blocation\.port\b"):
             line = script.line_of(match.start())
             text = script.line_at(match.start())
+            # An empty port after a colon is none; what breaks is the scheme that is written out.
+            if "location.protocol" in text:
+                continue
             if line in seen or re.search(r"location\.port\s*(?:\?|&&|\|\||[!=]=)", text):
                 continue
             if re.search(r"//|https?:|wss?:|['\"`]:['\"`]|\bio\b", text):

@@ -41,6 +41,16 @@ JINJA_NAMES = {
     "evalcontextfunction": "Jinja 3.1",
 }
 
+GEVENT_SOCKETIO = frozenset(
+    {
+        "socketio.mixins.BroadcastMixin",
+        "socketio.mixins.RoomsMixin",
+        "socketio.namespace.BaseNamespace",
+        "socketio.server.SocketIOServer",
+        "socketio.socketio_manage",
+    }
+)
+
 WERKZEUG_ORIGINS = {
     "werkzeug.BaseResponse": "Werkzeug 1.0",
     "werkzeug.check_password_hash": "Werkzeug 1.0",
@@ -137,9 +147,9 @@ def removed_from_flask(project: Project) -> Iterator[Place]:
     evidence=("https://flask.palletsprojects.com/en/stable/cli/",),
 )
 def abandoned_extension(project: Project) -> Iterator[Place]:
-    for name in ("flask_script", "flask_jsonpify", "flaskext"):
-        for place, _ in _imported(project, name):
-            yield Place(place.source, place.line, name, f"`{name}`")
+    for place, _ in _imported(project, "flask_script"):
+        detail = "`flask_script` imports what was removed in Flask 2.0"
+        yield Place(place.source, place.line, "flask_script", detail)
 
 
 @check(
@@ -190,3 +200,36 @@ def unknown_mode(project: Project) -> Iterator[Place]:
         value = option.constant
         if (isinstance(value, str) or value is None) and value not in known:
             yield Place(option.module.source, option.line, "async_mode", f"`{value}`")
+
+
+@check(
+    "FSP606",
+    Severity.BREAKS,
+    "a part of Socket.IO's server that is gone",
+    why="The app was written for a Flask-SocketIO before 5.0, and fails at this line with the one that "
+    "is installed today.",
+    fix="Call `socketio.server.get_environ(sid)`; leave namespaces, rooms and the server to "
+    "`flask_socketio`.",
+    evidence=("https://flask-socketio.readthedocs.io/en/latest/upgrading.html",),
+)
+def removed_from_socketio(project: Project) -> Iterator[Place]:
+    for place, name in _imported(project, "socketio"):
+        if name in GEVENT_SOCKETIO and project.module_named("socketio") is None:
+            yield Place(
+                place.source,
+                place.line,
+                place.subject,
+                f"`{place.subject}` is of gevent-socketio, which Flask-SocketIO 1.0 gave up",
+            )
+    for module in project.modules:
+        for node in module.nodes:
+            match node:
+                case ast.Subscript(
+                    value=ast.Attribute(
+                        attr="environ", value=ast.Attribute(attr="server", value=owner)
+                    )
+                ) if project.is_server(module, owner):
+                    detail = (
+                        "`environ` has had other keys than `request.sid` since Flask-SocketIO 5.0"
+                    )
+                    yield Place(module.source, node.lineno, "environ", detail)
