@@ -61,16 +61,16 @@ def seen() -> tuple[dict[str, Any], dict[str, str]]:
     What proxies name of each other stays untold: it concerns nobody but the service's owner.
     """
     settings = _state().settings
+    forwarded = {
+        name: request.headers[name].count(",") + 1 for name in FORWARDED if name in request.headers
+    }
     return {
         "scheme": request.scheme,
         "host": request.host,
         "client_address": request.remote_addr,
-        "forwarded": {
-            name: request.headers[name].count(",") + 1
-            for name in FORWARDED
-            if name in request.headers
-        },
+        "forwarded": forwarded,
         "believed": settings.trusted_proxies > 0,
+        "too_few": settings.trusted_proxies > forwarded.get("X-Forwarded-For", 0),
         "process": trials.name_of_process(settings),
     }, {"Cache-Control": "no-store"}
 
@@ -79,7 +79,7 @@ def _page(template: str, *, framed_by: str) -> Response:
     """Render a page that may speak to the service that it names, by default its own."""
     return render_page(
         template,
-        origins=_origins(request.args.get("service", "")),
+        origins=_origins(request.args.get("service", "").removesuffix("/")),
         framed_by=framed_by,
         root=request.script_root,
         socket_path=request.script_root + _state().socketio.server.eio.endpoint.rstrip("/"),

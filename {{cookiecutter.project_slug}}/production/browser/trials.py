@@ -25,14 +25,8 @@ log = structlog.get_logger(__name__)
 
 NAMESPACE = "/diagnostics"
 
-QUESTIONS_PER_SESSION = 100
-"""Several times as many as the page asks of one session."""
-
-
-class Echo(BaseModel):
-    """What comes back as it was sent."""
-
-    number: int = Field(ge=0, lt=QUESTIONS_PER_SESSION)
+QUESTIONS_PER_SESSION = 20
+"""Several times as many as the page asks of one session, heartbeats aside: every session has those."""
 
 
 class Delivery(BaseModel):
@@ -64,13 +58,7 @@ class Trials:
             "workers": settings.web_concurrency,
             "message_queue": isinstance(self._state.socketio.server.manager, QueueManager),
             "ping_interval": settings.ping_interval,
-            "proxy_read_timeout": settings.proxy_read_timeout,
         }
-
-    def echo(self, *arguments: Any) -> dict[str, Any]:
-        """Answer at once, so that the client can measure the way."""
-        self._count()
-        return {"ok": True, "number": parse(Echo, *arguments).number}
 
     def deliver(self, *arguments: Any) -> dict[str, Any]:
         """Send the session that is named a message, wherever it is."""
@@ -121,7 +109,7 @@ def register(state: ServiceState) -> None:
         log.warning("the app has a namespace of its own where the layer's is", namespace=NAMESPACE)
         return
     trials = Trials(state)
-    for handler in (trials.greet, trials.echo, trials.deliver, trials.upgrade_seen, trials.drop):
+    for handler in (trials.greet, trials.deliver, trials.upgrade_seen, trials.drop):
         socketio.on_event(handler.__name__, handler, namespace=NAMESPACE)
     socketio.on_event("disconnect", trials.forget, namespace=NAMESPACE)
     socketio.on_error(NAMESPACE)(answer_error)

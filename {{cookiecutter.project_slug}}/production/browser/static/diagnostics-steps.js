@@ -22,11 +22,19 @@ const JOIN = `40${NAMESPACE},`;
  */
 export function serviceOf({ location, document }) {
   const { root = "", socketPath } = document.body.dataset;
-  const named = new URLSearchParams(location.search).get("service");
-  const origin = named ? new URL(named).origin : location.origin;
+  const named = new URLSearchParams(location.search).get("service")?.replace(/\/$/, "");
+  const origin = isOrigin(named) ? named : location.origin;
   return origin === location.origin
     ? { origin, root, socketPath, crossOrigin: false }
     : { origin, root: "", socketPath: "/socket.io", crossOrigin: true };
+}
+
+function isOrigin(text) {
+  try {
+    return new URL(text).origin === text;
+  } catch {
+    return false;
+  }
 }
 
 /** Ask over HTTP: `{ status, body, milliseconds }`, or `{ error, answers }` if that cannot be read. */
@@ -157,7 +165,7 @@ export async function tryRoundTrips(io, service, transports) {
     for (let number = 0; number < ROUND_TRIPS; number += 1) {
       const start = performance.now();
       try {
-        await question(socket, "echo", { number });
+        await question(socket, "heartbeat", { sent_at: number });
         samples.push(performance.now() - start);
       } catch {
         // Counted by its absence.

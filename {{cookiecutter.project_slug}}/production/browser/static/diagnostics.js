@@ -28,6 +28,7 @@ const TRIALS = {
     const facts = await steps.tryPolling(service);
     const result = verdicts.judgePolling(facts, service.crossOrigin);
     known.pollingWorks = result.verdict === "passed";
+    known.pollingCauses = result.causes;
     known.offersWebSocket = facts.opened.session?.upgrades.includes("websocket") ?? true;
     return result;
   },
@@ -40,7 +41,7 @@ const TRIALS = {
 
   async upgrade({ io, service, known }) {
     if (!known.pollingWorks) {
-      return verdicts.skipped("There is no session to upgrade, as the polling handshake failed.");
+      return verdicts.skipped("There is no session to upgrade, see the polling handshake.");
     }
     if (!known.offersWebSocket) {
       return verdicts.skipped("The service offers no WebSocket: its TRANSPORTS are polling only.");
@@ -56,7 +57,7 @@ const TRIALS = {
     }
     const facts = await steps.tryWebSocket(io, service).catch(({ message }) => ({ error: message }));
     known.webSocketWorks = !facts.error;
-    return verdicts.judgeWebSocket(facts, { ...known, crossOrigin: service.crossOrigin });
+    return verdicts.judgeWebSocket(facts, known);
   },
 
   async roundTrip({ io, service, transports, show }) {
@@ -156,16 +157,17 @@ function createView({ id, name, why }) {
       find(".seen").textContent = seen;
       find(".causes").replaceChildren(...causes.map(causeItem));
       if (hadFocus) {
-        byId("copy").focus();
+        find("h3").focus();
       }
     },
   };
 }
 
-function causeItem({ cause, fix }) {
+function causeItem({ cause, fix, lines = [] }) {
   const item = copy("cause-template");
   item.querySelector(".cause").textContent = cause;
   item.querySelector(".fix").textContent = fix;
+  item.querySelector("pre").textContent = lines.join("\n");
   return item;
 }
 
