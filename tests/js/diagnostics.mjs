@@ -39,6 +39,7 @@ async function finish(page, name) {
 }
 
 async function look(page, name) {
+  await page.setViewportSize({ width: 1280, height: 900 });
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
     print({ check: `accessible, ${name} ${colorScheme}`, found: await violations(page) });
@@ -50,9 +51,18 @@ async function look(page, name) {
   await page.screenshot({ path: `${directory}/diagnostics-${name}-phone.png`, fullPage: true });
 }
 
+/** For the documentation: a part of the page that fits on a screen. */
+async function portray(page, colorScheme, step) {
+  await page.setViewportSize({ width: 960, height: 720 });
+  await page.emulateMedia({ colorScheme });
+  await page.locator(step).evaluate((element) => element.scrollIntoView());
+  await page.screenshot({ path: `${directory}/diagnostics-${colorScheme}.png` });
+}
+
 async function good(browser) {
   const page = await open(browser, "good", undefined, { permissions: ["clipboard-read", "clipboard-write"] });
   await finish(page, "good");
+  await portray(page, "light", "body");
   await page.locator("#copy").press("Enter");
   await page.locator("#copied", { hasText: "Copied" }).waitFor();
   const copied = await page.evaluate(() => navigator.clipboard.readText());
@@ -65,6 +75,7 @@ async function noUpgrade(browser) {
   const page = await open(browser, "noUpgrade");
   await finish(page, "noUpgrade");
   await look(page, "broken");
+  await portray(page, "dark", "#step-upgrade");
 }
 
 async function plain(browser, name) {
@@ -80,6 +91,23 @@ async function patched(browser) {
     };
   });
   await finish(await open(browser, "patched", patch), "patched");
+}
+
+/** As where neither the CDN nor the clipboard can be had. */
+async function withoutLibrary(browser) {
+  const takeAway = async (page) => {
+    await page.route("**/socket.io.min.js", (route) => route.abort());
+    await page.addInitScript(() => Object.defineProperty(navigator, "clipboard", { value: undefined }));
+  };
+  const page = await open(browser, "withoutLibrary", takeAway);
+  await finish(page, "withoutLibrary");
+  await page.locator("#copy").click();
+  const selected = await page.evaluate(() => document.getSelection().toString());
+  print({ check: "the report can be had without the clipboard", found: selected.includes("12 steps") ? [] : [selected] });
+  await page.locator("#again").click();
+  await page.locator("#copy:enabled").waitFor();
+  const said = await page.locator("#state").textContent();
+  print({ check: "the steps can be run again", found: said.startsWith("12 steps") ? [] : [said] });
 }
 
 /** Without the pings that would end the last step, until its button does. */
@@ -107,6 +135,7 @@ try {
     noUpgrade(browser),
     patched(browser),
     impatientReader(browser),
+    withoutLibrary(browser),
     ...["wrongHost", "impatient", "deadService", "elsewhere", "twoPorts", "allowed"].map((name) => plain(browser, name)),
   ]);
 } finally {

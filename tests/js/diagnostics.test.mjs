@@ -161,7 +161,7 @@ test("figures of round trips", () => {
   const samples = [4, 1, 3, 2, 100];
   assert.deepEqual(verdicts.statistics(samples), { median: 3, p95: 100, jitter: (3 + 2 + 1 + 98) / 4 });
   assert.deepEqual(verdicts.statistics([7]), { median: 7, p95: 7, jitter: 0 });
-  assert.equal(verdicts.inMilliseconds(3.14159), "3.1 ms");
+  assert.equal(verdicts.inMilliseconds(3.14), "3.1 ms");
   assert.equal(verdicts.inMilliseconds(31.4), "31 ms");
 });
 

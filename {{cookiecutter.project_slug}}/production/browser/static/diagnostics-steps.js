@@ -197,7 +197,9 @@ export async function tryProcesses(io, service, transports) {
     const delivered = (await isDelivered(first, other)) && (await isDelivered(other, first));
     return { ...facts, to: other.process, delivered };
   } finally {
-    sessions.forEach(({ socket }) => socket.disconnect());
+    for (const { socket } of sessions) {
+      socket.disconnect();
+    }
   }
 }
 
@@ -286,7 +288,11 @@ export async function trySilence(io, service, transports, onProgress, stop) {
     const end = await new Promise((resolve) => {
       socket.io.once("ping", () => resolve({ ended: "ping" }));
       socket.once("disconnect", (reason) => resolve({ ended: "cut", reason }));
-      stop.addEventListener("abort", () => resolve({ ended: "skipped" }));
+      const skip = () => resolve({ ended: "skipped" });
+      stop.addEventListener("abort", skip);
+      if (stop.aborted) {
+        skip();
+      }
       setTimeout(resolve, longest * 1000, { ended: "time" });
     });
     clearInterval(progress);

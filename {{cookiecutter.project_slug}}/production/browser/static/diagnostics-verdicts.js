@@ -247,7 +247,7 @@ export function judgeRequest(answer, page, crossOrigin) {
   const { protocol, host } = new URL(page);
   const names = Object.entries(saw.forwarded).map(([name, values]) => (values > 1 ? `${name} (${values} values)` : name));
   const seen = `The service saw ${saw.scheme}://${saw.host} and you as ${saw.client_address}; `
-    + (names.length ? `the proxy says ${names.join(", ")}, which is ${saw.believed ? "believed" : "not believed"}.` : "no proxy says anything.");
+    + (names.length ? `the proxy sends ${names.join(", ")}, which is ${saw.believed ? "believed" : "not believed"}.` : "no proxy sends headers of its own.");
   const same = `${saw.scheme}:` === protocol && saw.host === host;
   const asked = same ? "" : ` Your browser asked for ${protocol}//${host}.`;
   if (names.length && !saw.believed) {

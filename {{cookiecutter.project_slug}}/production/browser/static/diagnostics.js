@@ -171,19 +171,23 @@ function causeItem({ cause, fix, lines = [] }) {
   return item;
 }
 
-/** Put text on the clipboard; on plain http there is only the old way. */
-async function copyText(text) {
-  if (navigator.clipboard) {
-    await navigator.clipboard.writeText(text);
-    return;
+/** Put the report on the clipboard; on plain http, and where the browser says no, in the old way. */
+async function copyReport() {
+  const report = byId("report");
+  try {
+    await navigator.clipboard.writeText(report.value);
+  } catch {
+    report.closest("details").open = true;
+    report.select();
+    document.execCommand("copy");
   }
-  byId("report").closest("details").open = true;
-  byId("report").select();
-  document.execCommand("copy");
+  byId("copied").textContent = "Copied";
 }
 
 async function run(service) {
   const started = new Date().toISOString();
+  byId("summary").dataset.verdict = "running";
+  byId("copied").textContent = "";
   byId("steps").replaceChildren();
   byId("again").disabled = true;
   byId("copy").disabled = true;
@@ -212,10 +216,10 @@ async function run(service) {
 function start() {
   const service = steps.serviceOf(window);
   byId("service").value = service.origin;
-  byId("again").addEventListener("click", () => run(service));
-  byId("copy").addEventListener("click", async () => {
-    await copyText(byId("report").value);
-    byId("copied").textContent = "Copied";
+  byId("copy").addEventListener("click", copyReport);
+  byId("again").addEventListener("click", () => {
+    byId("steps-heading").focus();
+    run(service);
   });
   run(service);
 }
