@@ -12,6 +12,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import trustme
+
 from baking import Bake, BakedProject
 from proxies import nginx
 from served import free_port
@@ -20,7 +22,9 @@ from stacks import Stack
 CLIENTS = Path(__file__).parent / "js"
 SCREENSHOTS = Path(__file__).parent.parent / "build" / "screenshots"
 
-SITE = Template("server { listen 127.0.0.1:$port; location / { $forward } $elsewhere }\n")
+SITE = Template("server { listen 127.0.0.1:$port$tls; location / { $forward } $elsewhere }\n")
+
+TLS = " ssl; ssl_certificate site.pem; ssl_certificate_key site.pem"
 
 HOST = "proxy_set_header Host $http_host;"
 FORWARDED = "proxy_set_header X-Forwarded-For $remote_addr;"
@@ -38,6 +42,8 @@ FORWARDING = {
     "impatient": (*UPGRADE, HOST, FORWARDED, "proxy_read_timeout 3s;"),
     "deadService": (*UPGRADE, HOST, FORWARDED),
     "elsewhere": (*UPGRADE, HOST, FORWARDED),
+    # Over TLS, of which the service is not told.
+    "noScheme": (*UPGRADE, HOST, FORWARDED),
 }
 
 # The steps that fail in each case, and how the likeliest cause of each begins.
@@ -45,6 +51,8 @@ FAILURES: dict[str, dict[str, str]] = {
     "good": {},
     "noUpgrade": dict.fromkeys(("upgrade", "websocket"), "Missing upgrade headers"),
     "wrongHost": dict.fromkeys(("request", "polling", "websocket"), "Wrong origin"),
+    "noScheme": dict.fromkeys(("request", "polling", "websocket"), "Wrong origin"),
+    "mixedContent": {"origin": "Mixed content"},
     "impatient": {"silence": "The proxy’s time-out for silent connections is shorter"},
     "deadService": dict.fromkeys(
         ("health", "polling", "websocket"), "The proxy does not reach the service"
@@ -82,10 +90,15 @@ def test_the_page_names_what_stands_in_the_way(
         ports = {name: free_port() for name in FORWARDING}
         addresses = {
             **{name: f"http://127.0.0.1:{each}/diagnostics" for name, each in ports.items()},
+            "noScheme": f"https://127.0.0.1:{ports['noScheme']}/diagnostics",
+            "mixedContent": f"https://127.0.0.1:{ports['noScheme']}/diagnostics?service=http://live.example",
             **dict.fromkeys(("good", "patched", "skipped", "withoutLibrary"), f"{url}/diagnostics"),
             "twoPorts": f"{url}/diagnostics?service=http://127.0.0.1:{service}",
             "allowed": f"http://localhost:{port}/diagnostics?service={url}",
         }
+        trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
+            tmp_path / "site.pem"
+        )
         with nginx(tmp_path, sites(service, ports), ports["noUpgrade"]):
             outcome = subprocess.run(
                 [node, str(CLIENTS / "diagnostics.mjs"), json.dumps(addresses), str(SCREENSHOTS)],
@@ -144,6 +157,7 @@ def sites(service: int, ports: dict[str, int]) -> str:
             port=ports[name],
             forward=" ".join((pass_to(service), *lines)),
             elsewhere=elsewhere.get(name, ""),
+            tls=TLS if name == "noScheme" else "",
         )
         for name, lines in FORWARDING.items()
     )

@@ -147,6 +147,7 @@ test("a page that does not come back is a failure", () => {
   const load = { connected: true, transport: "websocket", milliseconds: 8 };
   expect(verdicts.judgeRefresh([load, load], 2), "passed");
   expect(verdicts.judgeRefresh([load, { connected: false, message: "timeout" }], 2), "failed");
+  expect(verdicts.judgeRefresh([{ connected: false, silent: true }], 2), "unknown");
 });
 
 test("silence is judged by what ended it", () => {

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import production
-from production.browser import trials
+from production.browser import diagnostics_events as events
 from production.settings import load_settings
 
 SECRET = "a-secret-for-tests-0123456789-abcdef"
@@ -41,12 +41,12 @@ class Service:
 
     def join(self) -> Any:
         """Return a client in the namespace."""
-        return self.socketio.test_client(self.app, namespace=trials.NAMESPACE)
+        return self.socketio.test_client(self.app, namespace=events.NAMESPACE)
 
 
 def ask(client: Any, event: str, *arguments: Any) -> Any:
     """Ask in the namespace and return the acknowledgement."""
-    return client.emit(event, *arguments, namespace=trials.NAMESPACE, callback=True)
+    return client.emit(event, *arguments, namespace=events.NAMESPACE, callback=True)
 
 
 def test_the_page_is_guarded_and_has_nothing_inline() -> None:
@@ -142,11 +142,11 @@ def test_a_session_learns_who_serves_it_and_nothing_more() -> None:
 def test_a_message_goes_to_the_session_that_is_named_and_to_no_other() -> None:
     service = Service().start()
     asking, named, other = service.join(), service.join(), service.join()
-    sid = service.socketio.server.manager.sid_from_eio_sid(named.eio_sid, trials.NAMESPACE)
+    sid = service.socketio.server.manager.sid_from_eio_sid(named.eio_sid, events.NAMESPACE)
     assert ask(asking, "deliver", {"to": sid})["ok"]
-    (message,) = named.get_received(trials.NAMESPACE)
+    (message,) = named.get_received(events.NAMESPACE)
     assert message["name"] == "delivered"
-    assert other.get_received(trials.NAMESPACE) == []
+    assert other.get_received(events.NAMESPACE) == []
 
 
 @pytest.mark.parametrize("arguments", [[], [{}], [{"to": ""}], [{"to": "x" * 65}], [{"to": None}]])
@@ -154,14 +154,14 @@ def test_nobody_can_be_told_something_at_random(arguments: list[Any]) -> None:
     service = Service().start()
     asking, other = service.join(), service.join()
     assert ask(asking, "deliver", *arguments)["error"]["code"] == "invalid"
-    assert other.get_received(trials.NAMESPACE) == []
+    assert other.get_received(events.NAMESPACE) == []
 
 
 def test_a_session_may_ask_so_much() -> None:
     service = Service().start()
     asking = service.join()
-    answers = [ask(asking, "greet")["ok"] for _ in range(trials.QUESTIONS_PER_SESSION + 1)]
-    assert answers == [True] * trials.QUESTIONS_PER_SESSION + [False]
+    answers = [ask(asking, "greet")["ok"] for _ in range(events.QUESTIONS_PER_SESSION + 1)]
+    assert answers == [True] * events.QUESTIONS_PER_SESSION + [False]
     assert ask(service.join(), "greet")["ok"]
 
 
@@ -169,19 +169,19 @@ def test_a_setting_switches_it_off() -> None:
     service = Service(diagnostics_page=False).start()
     for path in ("/diagnostics", "/diagnostics/frame", "/diagnostics/request"):
         assert service.get(path).status_code == 404
-    assert not service.join().is_connected(trials.NAMESPACE)
+    assert not service.join().is_connected(events.NAMESPACE)
 
 
 def test_a_route_and_a_namespace_of_the_app_win() -> None:
     service = Service()
     service.app.add_url_rule("/diagnostics", "own", lambda: "the app's own")
-    service.socketio.on_event("greet", lambda: "the app's own", namespace=trials.NAMESPACE)
+    service.socketio.on_event("greet", lambda: "the app's own", namespace=events.NAMESPACE)
     with capture_logs() as records:
         service.start()
     assert service.get("/diagnostics").text == "the app's own"
     assert ask(service.join(), "greet") == "the app's own"
     assert [record["namespace"] for record in records if record["log_level"] == "warning"] == [
-        trials.NAMESPACE
+        events.NAMESPACE
     ]
 
 

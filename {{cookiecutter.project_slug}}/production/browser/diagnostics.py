@@ -1,7 +1,7 @@
 """The page ``/diagnostics``: the browser tries every way to the service and says what it meets.
 
 Its own part is small: the page, a frame that is refreshed over and over, and what the service saw of
-a request. The rest is in ``static/diagnostics*.js`` and in :mod:`production.browser.trials`.
+a request. The rest is in ``static/diagnostics*.js`` and in :mod:`production.browser.diagnostics_events`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, request
 
-from production.browser import trials
+from production.browser import diagnostics_events
 from production.browser.page import render_page
 from production.state import ServiceState
 
@@ -28,7 +28,7 @@ FORWARDED = (
 )
 """Headers by which a proxy says what it was asked for."""
 
-blueprint = Blueprint("diagnostics", __name__, template_folder="templates")
+blueprint = Blueprint("production-diagnostics", __name__, template_folder="templates")
 
 
 def init_app(app: Flask, state: ServiceState) -> None:
@@ -39,7 +39,7 @@ def init_app(app: Flask, state: ServiceState) -> None:
     """
     if state.settings.diagnostics_page:
         app.register_blueprint(blueprint)
-        trials.register(state)
+        diagnostics_events.register(state)
 
 
 @blueprint.get("/diagnostics")
@@ -71,7 +71,7 @@ def seen() -> tuple[dict[str, Any], dict[str, str]]:
         "forwarded": forwarded,
         "believed": settings.trusted_proxies > 0,
         "too_few": settings.trusted_proxies > forwarded.get("X-Forwarded-For", 0),
-        "process": trials.name_of_process(settings),
+        "process": diagnostics_events.name_of_process(settings),
     }, {"Cache-Control": "no-store"}
 
 

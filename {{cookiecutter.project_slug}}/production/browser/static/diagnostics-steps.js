@@ -267,7 +267,7 @@ function outcomeOf(frame) {
         settle(message.data.refreshed);
       }
     };
-    const timer = setTimeout(settle, 2 * PATIENCE, { connected: false, message: "the page did not load" });
+    const timer = setTimeout(settle, 2 * PATIENCE, { connected: false, silent: true });
     addEventListener("message", hear);
   });
 }

@@ -393,9 +393,12 @@ export function judgeReconnect({ error, milliseconds, reason }) {
     : passed(`The connection was cut (${reason}), and the page was back after ${inMilliseconds(milliseconds)}.`);
 }
 
-/** @param loads what the frame said each time: `{ connected, transport, milliseconds, message }`. */
+/** @param loads what the frame said each time: `{ connected, transport, milliseconds, message }`, or `{ silent }`. */
 export function judgeRefresh(loads, asked) {
   const lost = loads.find((load) => !load.connected);
+  if (lost?.silent) {
+    return unknown(`Load ${loads.indexOf(lost) + 1} of ${asked} said nothing: headers that the app adds, such as X-Frame-Options, may forbid the frame that this step needs.`);
+  }
   if (lost) {
     return failed(`Load ${loads.indexOf(lost) + 1} of ${asked} did not connect: ${lost.message}.`, CAUSES.refusing, CAUSES.workerDied);
   }

@@ -38,7 +38,7 @@ class Delivery(BaseModel):
     to: str = Field(min_length=1, max_length=64)
 
 
-class Trials:
+class Answers:
     """Answers what the page asks.
 
     :param state: the process to speak of.
@@ -108,10 +108,10 @@ def register(state: ServiceState) -> None:
     if NAMESPACE in server.handlers or NAMESPACE in server.namespace_handlers:
         log.warning("the app has a namespace of its own where the layer's is", namespace=NAMESPACE)
         return
-    trials = Trials(state)
-    for handler in (trials.greet, trials.deliver, trials.upgrade_seen, trials.drop):
+    answers = Answers(state)
+    for handler in (answers.greet, answers.deliver, answers.upgrade_seen, answers.drop):
         socketio.on_event(handler.__name__, handler, namespace=NAMESPACE)
-    socketio.on_event("disconnect", trials.forget, namespace=NAMESPACE)
+    socketio.on_event("disconnect", answers.forget, namespace=NAMESPACE)
     socketio.on_error(NAMESPACE)(answer_error)
 
 
