@@ -78,7 +78,7 @@ class Answers:
         return {"ok": True, "arrived": session.upgrade_arrived if session else None}
 
     def drop(self) -> None:
-        """Cut the asking session's connection, as a process that leaves would."""
+        """Cut the connection under the asking session, without a goodbye of Socket.IO."""
         self._count()
         session = self._session()
         if session is not None:
@@ -89,9 +89,13 @@ class Answers:
         self._questions.pop(_asking(), None)
 
     def _count(self) -> None:
-        self._questions[_asking()] += 1
-        if self._questions[_asking()] > QUESTIONS_PER_SESSION:
+        sid = _asking()
+        self._questions[sid] += 1
+        if self._questions[sid] > QUESTIONS_PER_SESSION:
             raise Rejected("too_many", "This session has asked enough: open another one.")
+        # Its disconnect handler may have run meanwhile, and would not run again.
+        if not self._state.socketio.server.manager.is_connected(sid, NAMESPACE):
+            self.forget()
 
     def _session(self) -> Any:
         server = self._state.socketio.server
