@@ -1,16 +1,8 @@
 // What the page /diagnostics makes of what it meets, without a page and without a network.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
-
-const STATIC = new URL("../../{{cookiecutter.project_slug}}/production/browser/static/", import.meta.url);
-
-/** Import a module of the page; by its text, as no package.json beside it says that it is one. */
-function load(name) {
-  const text = readFileSync(new URL(name, STATIC), "utf8");
-  return import(`data:text/javascript,${encodeURIComponent(text)}`);
-}
+import { load } from "./load.mjs";
 
 const verdicts = await load("diagnostics-verdicts.js");
 const { serviceOf } = await load("diagnostics-steps.js");
