@@ -157,8 +157,8 @@ test("figures of round trips", () => {
   const samples = [4, 1, 3, 2, 100];
   assert.deepEqual(statistics(samples), { median: 3, p95: 100, jitter: (3 + 2 + 1 + 98) / 4 });
   assert.deepEqual(statistics([7]), { median: 7, p95: 7, jitter: 0 });
-  assert.equal(inMilliseconds(3.14), "3.1 ms");
-  assert.equal(inMilliseconds(31.4), "31 ms");
+  assert.equal(inMilliseconds(3.14), "3.1\u00a0ms");
+  assert.equal(inMilliseconds(31.4), "31\u00a0ms");
 });
 
 test("the line of round trips fills its box from the bottom", () => {

@@ -18,7 +18,7 @@ export function sparkline(samples, width, height) {
     .join(" ");
 }
 
-/** Milliseconds as people read them. */
+/** Milliseconds as people read them, on one line. */
 export function inMilliseconds(milliseconds) {
-  return `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
+  return `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)}\u00a0ms`;
 }

@@ -143,6 +143,7 @@ function createView({ id, name, why }) {
     progress(seconds, longest) {
       bar.max = longest;
       bar.value = seconds;
+      find(".seen").textContent = `Nothing sent for ${seconds.toFixed(0)} of at most ${longest.toFixed(0)} seconds.`;
     },
     skippable() {
       const controller = new AbortController();
