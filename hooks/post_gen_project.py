@@ -176,6 +176,8 @@ class Delivery:
             self._created.append(target)
             self.added.append("production/")
         shutil.copytree(self._staged / "production", target, dirs_exist_ok=True)
+        # Not beside it: the app may come from a template of its own.
+        shutil.copy2(self._staged / ".cruft.json", target)
 
     def _bring(self, name: str) -> bool:
         """Put a file there, or aside if its name is taken; tell whether it is there now."""

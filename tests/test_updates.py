@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -93,10 +94,10 @@ def project(template: Repository) -> Repository:
     return project
 
 
-def generate(template: Repository) -> None:
+def generate(template: Repository, *arguments: str) -> None:
     config = str(cookiecutter_config(template.path.parent))
     command = (sys.executable, "-m", "cookiecutter", "--no-input", "--config-file", config)
-    run(*command, template.path.name, cwd=template.path.parent)
+    run(*command, template.path.name, *arguments, cwd=template.path.parent)
 
 
 def release(template: Repository) -> None:
@@ -143,6 +144,42 @@ def test_the_layer_is_replaced_and_what_is_the_users_stays(
     assert tests.returncode == 0, tests.stdout
     project.commit("Update")
     assert update(project).stdout.startswith("Up to date: ")
+
+
+@pytest.fixture
+def adopted(template: Repository) -> Repository:
+    """An app of somebody else's, with the layer around it as it was then."""
+    path = template.path.parent / "main_guard"
+    shutil.copytree(TEMPLATE / "tests/adopted/main_guard", path)
+    app = Repository(path)
+    generate(
+        template,
+        *("--overwrite-if-exists", "--skip-if-file-exists"),
+        *("project_slug=main_guard", "existing_app=python main.py"),
+    )
+    app.commit("Adopted")
+    return app
+
+
+def test_the_layer_around_an_app_is_replaced(template: Repository, adopted: Repository) -> None:
+    adopted.change("Makefile", ".DEFAULT_GOAL", "MINE := yes\n\n.DEFAULT_GOAL")
+    adopted.commit("Make it ours")
+    release(template)
+
+    assert update(adopted, "--check").returncode == 1
+    outcome = update(adopted)
+
+    assert outcome.returncode == 0, outcome.stdout
+    assert not (adopted.path / "production/abandoned.py").exists()
+    version = (TEMPLATE / LAYER / "version.py").read_text()
+    assert (adopted.path / "production/version.py").read_text() == version
+    assert "MINE := yes" in (adopted.path / "Makefile").read_text()
+    app = Path("main.py")
+    assert (adopted.path / app).read_bytes() == (
+        TEMPLATE / "tests/adopted/main_guard" / app
+    ).read_bytes()
+    adopted.commit("Update")
+    assert update(adopted).stdout.startswith("Up to date: ")
 
 
 def test_a_project_says_whether_it_is_behind(template: Repository, project: Repository) -> None:

@@ -22,9 +22,15 @@ from typing import Any
 from production.version import VERSION
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
-ORIGIN = PROJECT_ROOT / ".cruft.json"
 
-VERSION_FILE = "{{cookiecutter.project_slug}}/production/version.py"
+ORIGIN = PROJECT_ROOT / ".cruft.json"
+# Beside an existing app the record is a part of the layer: the app may come from a template of its own.
+ORIGIN_OF_THE_LAYER = PROJECT_ROOT / "production/.cruft.json"
+
+PROJECT_DIRECTORY = "{{cookiecutter.project_slug}}"
+
+# What a generation writes into an adopted app's production/ without having it from there.
+NOT_IN_THE_TEMPLATE = ("production/.cruft.json", "production/to_merge/")
 
 UP_TO_DATE = 0
 NEEDS_ATTENTION = 1
@@ -50,7 +56,9 @@ class Release:
     @property
     def version(self) -> str:
         """The number that its layer bears."""
-        text = (self.checkout / VERSION_FILE).read_text(encoding="utf-8")
+        text = (self.checkout / PROJECT_DIRECTORY / "production/version.py").read_text(
+            encoding="utf-8"
+        )
         found = re.search(r'^VERSION = "([^"]+)"', text, re.MULTILINE)
         return found[1] if found else "unknown"
 
@@ -71,8 +79,9 @@ def read_origin() -> dict[str, Any]:
 
     :raises UpdateRefused: if that is not known.
     """
+    path = ORIGIN_OF_THE_LAYER if ORIGIN_OF_THE_LAYER.exists() else ORIGIN
     try:
-        origin: dict[str, Any] = json.loads(ORIGIN.read_text(encoding="utf-8"))
+        origin: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UpdateRefused(
             f"{ORIGIN.name} is missing, so nobody knows which template this project comes from: "
@@ -140,7 +149,8 @@ def update() -> int:
         merged = (_generate_again if adopted else _merge)(origin, release)
         if merged.returncode:
             raise UpdateRefused(
-                f"The update stopped, and git checkout . takes it back: {_last_line(merged.stderr)}"
+                "The update stopped, and git reset --hard takes it back: "
+                f"{_last_line(merged.stderr or merged.stdout)}"
             )
         print(f"Updated from {VERSION} to {release.version}.")
         print(release.news(since=VERSION))
@@ -162,14 +172,22 @@ def _merge(origin: dict[str, Any], release: Release) -> subprocess.CompletedProc
 
 
 def _generate_again(origin: dict[str, Any], release: Release) -> subprocess.CompletedProcess[str]:
-    """Put the layer around an existing app once more, which replaces the one that is there."""
+    """Put the layer around an existing app once more, and remove what it has no more."""
     answers = origin["context"]["cookiecutter"] | {"project_slug": PROJECT_ROOT.name}
-    return _run(
+    before = set(_git(PROJECT_ROOT, "ls-files", "production").splitlines())
+    generated = _run(
         sys.executable,
         *("-m", "cookiecutter", str(release.checkout), "--no-input"),
         *("--overwrite-if-exists", "--skip-if-file-exists", "--output-dir", ".."),
         *(f"{name}={answer}" for name, answer in answers.items()),
     )
+    project = release.checkout / PROJECT_DIRECTORY
+    written = {path.relative_to(project).as_posix() for path in project.glob("production/**/*")}
+    ours = {name for name in before if not name.startswith(NOT_IN_THE_TEMPLATE)}
+    abandoned = sorted(ours - written)
+    if abandoned and not generated.returncode:
+        _git(PROJECT_ROOT, "rm", "--quiet", "--", *abandoned)
+    return generated
 
 
 def _refuse_unsaved_work() -> None:
