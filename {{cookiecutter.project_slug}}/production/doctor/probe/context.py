@@ -1,0 +1,106 @@
+"""What the steps share: what to probe and how much, and what is known so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from production.doctor.probe.target import Target
+from production.doctor.probe.wire.client import Client
+from production.doctor.probe.wire.engine import (
+    POLLING,
+    WEBSOCKET,
+    Handshake,
+    PollingSession,
+    Session,
+    WebSocketSession,
+)
+
+
+class CannotTell(Exception):
+    """A step has no means of finding out.
+
+    :param reason: why, as a sentence.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much is tried.
+
+    :param clients: sessions at the same time, where that matters.
+    :param refreshes: how often each of them connects, is cut and connects again.
+    :param pings: round trips that are measured.
+    :param idle: seconds of silence; nothing for as long as the server's pings ask for.
+    """
+
+    clients: int = 4
+    refreshes: int = 5
+    pings: int = 20
+    idle: float | None = None
+
+
+@dataclass
+class Context:
+    """What the steps share.
+
+    :param target: the service; its ``origin`` is taken away once it turns out to be refused, so that
+        the steps after that still tell something.
+    :param amounts: how much is tried.
+    :param event: an event of the service that is acknowledged; empty for none.
+    :param tell: shows how far a step is.
+    :param handshake: what the server said when a session opened.
+    :param transports: those that work.
+    :param is_layer: whether this layer's health checks were seen.
+    """
+
+    target: Target
+    amounts: Amounts = Amounts()
+    event: str = ""
+    tell: Callable[[str], None] = lambda text: None
+    handshake: Handshake | None = None
+    transports: set[str] = field(default_factory=set)
+    is_layer: bool = False
+
+    def forget_origin(self) -> None:
+        """Send no ``Origin`` from now on, as clients do that are no browsers."""
+        self.target = replace(self.target, origin="")
+
+    def open_session(self) -> Session:
+        """Open a session over the best transport that works.
+
+        :raises CannotTell: if none does.
+        """
+        if WEBSOCKET in self.transports:
+            return WebSocketSession(self.target)
+        if POLLING in self.transports:
+            return PollingSession(self.target)
+        raise CannotTell("No transport works, so there is no session to try it in.")
+
+    def open_websocket(self) -> WebSocketSession:
+        """Open a WebSocket session.
+
+        :raises CannotTell: if WebSockets do not work.
+        """
+        if WEBSOCKET not in self.transports:
+            raise CannotTell("WebSockets do not work here, see above.")
+        return WebSocketSession(self.target)
+
+    def join(self, namespace: str | None = None) -> Client:
+        """Open a session and join a namespace.
+
+        :param namespace: which; that of the target by default.
+        :raises CannotTell: if no transport works.
+        """
+        session = self.open_session()
+        try:
+            return Client(
+                session, namespace or self.target.namespace, self.target.auth, self.target.patience
+            )
+        except BaseException:
+            session.leave()
+            raise

@@ -1,0 +1,83 @@
+"""What people see while the probe runs, and afterwards."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from typing import TextIO
+
+from production.doctor.probe.plan import NAMES, Step
+from production.doctor.probe.verdicts import Report, Result, Verdict
+
+WIDEST_NAME = max(map(len, NAMES))
+WIDEST_VERDICT = max(map(len, Verdict))
+WIDEST_LINE = 100
+"""Columns in which texts are wrapped, however wide the terminal is."""
+
+ERASE_LINE = "\r\x1b[K"
+"""What puts a terminal back to the beginning of an empty line (ECMA-48, EL)."""
+
+
+class Display:
+    """Writes a line for each step; on a terminal the line shows how far the step is.
+
+    :param stream: where to.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._is_terminal = stream.isatty()
+        self._title = ""
+
+    def begin(self, step: Step) -> None:
+        """Say what is tried."""
+        self._title = f"{'…':<{WIDEST_VERDICT}}  {step.name:<{WIDEST_NAME}}  {step.title}"
+        self._show(self._title)
+
+    def progress(self, text: str) -> None:
+        """Say how far the step is."""
+        self._show(f"{self._title}: {text}")
+
+    def end(self, result: Result) -> None:
+        """Say how the step ended, and what to do about it."""
+        self._show("")
+        self._write(described(result))
+
+    def summary(self, report: Report) -> None:
+        """Say how the whole ended."""
+        counts = ", ".join(f"{report.count(verdict)} {verdict}" for verdict in Verdict)
+        self._write(f"\n{report.url}: {counts}.\n")
+
+    def _show(self, text: str) -> None:
+        """Replace the line on a terminal; elsewhere what is under way is not written."""
+        if self._is_terminal:
+            width = shutil.get_terminal_size().columns - 1
+            self._write(ERASE_LINE + text[:width])
+
+    def _write(self, text: str) -> None:
+        encoding = self._stream.encoding or "utf-8"
+        self._stream.write(text.encode(encoding, "replace").decode(encoding))
+        self._stream.flush()
+
+
+def described(result: Result) -> str:
+    """Return a result as lines."""
+    outcome = result.outcome
+    first = f"{outcome.verdict:<{WIDEST_VERDICT}}  {result.name:<{WIDEST_NAME}}  "
+    lines = _wrapped(first, outcome.seen)
+    if outcome.cause:
+        lines += _wrapped(f"{'':<{len(first)}}cause: ", outcome.cause)
+    if outcome.fix:
+        lines += _wrapped(f"{'':<{len(first)}}fix: ", outcome.fix)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _wrapped(first: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDEST_LINE,
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

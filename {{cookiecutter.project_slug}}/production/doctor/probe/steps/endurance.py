@@ -1,0 +1,143 @@
+"""What happens again and again, and what happens when nothing does."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from production.doctor.probe.answers import UPSTREAM_SLOW
+from production.doctor.probe.context import CannotTell, Context
+from production.doctor.probe.troubles import TROUBLES, explain
+from production.doctor.probe.verdicts import Advice, Outcome, Verdict, failed, passed
+from production.doctor.probe.wire.engine import (
+    PING,
+    POLLING,
+    PONG,
+    WEBSOCKET,
+    PollingSession,
+    Session,
+    WebSocketSession,
+)
+from production.doctor.probe.wire.faults import Cut, Refused
+
+PING_GRACE = 5.0
+"""Seconds by which a ping may be late."""
+
+LONGEST_IDLE = 90.0
+"""Seconds of silence that are waited for without being asked."""
+
+LOST_PINGS = Advice(
+    "The service's pings do not come: it is blocked, or a proxy holds small packets back.",
+    "Look for calls that block; nginx: `proxy_buffering off;` in the location of Socket.IO.",
+)
+
+
+def refreshes(context: Context) -> Outcome:
+    """Connect, be cut off and connect again, several clients at a time, as people refresh a page."""
+    amounts = context.amounts
+    context.open_session().leave()
+    total = amounts.clients * amounts.refreshes
+    done: list[float] = []
+
+    def refresh(_: int) -> Outcome | None:
+        for _ in range(amounts.refreshes):
+            started_at = time.monotonic()
+            try:
+                client = context.join()
+            except TROUBLES as trouble:
+                return explain(trouble)
+            done.append(time.monotonic() - started_at)
+            context.tell(f"{len(done)} of {total}")
+            _cut_off(client.session, abruptly=len(done) % 2 == 0)
+        return None
+
+    with ThreadPoolExecutor(amounts.clients) as pool:
+        faults = [fault for fault in pool.map(refresh, range(amounts.clients)) if fault]
+    if faults:
+        first = faults[0]
+        return failed(
+            f"Only {len(done)} of {total} connected. {first.seen}",
+            Advice(first.cause, first.fix),
+            connected=len(done),
+        )
+    slowest = round(max(done) * 1000)
+    return passed(
+        f"{total} times, {amounts.clients} at a time; the slowest took {slowest} ms.",
+        connected=total,
+        slowest_milliseconds=slowest,
+    )
+
+
+def idle(context: Context) -> Outcome:
+    """Say nothing over each transport for longer than the service leaves between its pings."""
+    if context.handshake is None or not context.transports:
+        raise CannotTell("No transport works, so there is no session to try it in.")
+    silence = context.amounts.idle
+    if silence is None:
+        silence = min(context.handshake.ping_interval + PING_GRACE, LONGEST_IDLE)
+    sessions = {POLLING: PollingSession, WEBSOCKET: WebSocketSession}
+
+    def keep(transport: str) -> Outcome:
+        return _keep(context, sessions[transport](context.target), silence)
+
+    with ThreadPoolExecutor() as pool:
+        outcomes = list(pool.map(keep, sorted(context.transports)))
+    return next((one for one in outcomes if one.verdict is Verdict.FAILED), outcomes[0])
+
+
+def _keep(context: Context, session: Session, silence: float) -> Outcome:
+    """Keep a session open, answer its pings, and say how it was."""
+    handshake = session.handshake
+    longest_gap = handshake.ping_interval + max(PING_GRACE, handshake.ping_timeout)
+    started_at = heard_at = time.monotonic()
+    pings = 0
+    with session:
+        while (waited := time.monotonic() - started_at) < silence:
+            context.tell(f"{waited:.0f} of {silence:.0f} s")
+            try:
+                packet = session.receive_any(min(longest_gap, silence - waited))
+            except TimeoutError:
+                if time.monotonic() - heard_at >= longest_gap:
+                    return failed(f"No ping came for {longest_gap:.0f} s.", LOST_PINGS)
+                continue
+            except (Cut, Refused, ConnectionError) as trouble:
+                return _ended(session, trouble, time.monotonic() - heard_at)
+            heard_at = time.monotonic()
+            if packet == PING:
+                pings += 1
+                session.send(PONG)
+    return passed(
+        f"{silence:.0f} s over {' and '.join(sorted(context.transports))}, {pings} pings answered.",
+        seconds=round(silence, 1),
+        pings=pings,
+    )
+
+
+def _ended(session: Session, trouble: Exception, after: float) -> Outcome:
+    handshake = session.handshake
+    if isinstance(trouble, Refused):
+        how = f"was answered {trouble.answer.status}"
+        slow = trouble.answer.status in {408, 499, 502, 504, 524}
+    else:
+        how = trouble.described if isinstance(trouble, Cut) else "the connection was cut"
+        slow = True
+    needed = handshake.ping_interval + handshake.ping_timeout
+    advice = Advice(
+        f"A proxy or load balancer cuts what is silent for {after:.0f} s, and the service pings only every "
+        f"{handshake.ping_interval:g} s.",
+        f"Raise the time-out there above {needed:g} s (nginx: `proxy_read_timeout`; AWS: idle time-out), or "
+        "lower the ping interval below it (PING_INTERVAL, `ping_interval=`).",
+    )
+    return failed(
+        f"After {after:.1f} s of silence over {session.transport} {how}.",
+        advice if slow else UPSTREAM_SLOW,
+        seconds=round(after, 1),
+    )
+
+
+def _cut_off(session: Session, *, abruptly: bool) -> None:
+    """Leave as a browser does whose page is refreshed, or as one does that loses its network."""
+    if abruptly and isinstance(session, WebSocketSession):
+        session.websocket.reset()
+    else:
+        session.leave()

@@ -1,0 +1,126 @@
+"""Messages: joining, acknowledgements, large ones and those that are too large."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from production.doctor.probe.answers import advice_on, described
+from production.doctor.probe.context import CannotTell, Context
+from production.doctor.probe.troubles import CUT, SILENT
+from production.doctor.probe.verdicts import Advice, Outcome, failed, passed
+from production.doctor.probe.wire.client import NotWelcome
+from production.doctor.probe.wire.engine import POLLING, PONG, PollingSession
+from production.doctor.probe.wire.faults import Cut, Refused
+
+ROOM_FOR_FRAMING = 100
+"""Bytes by which a large message stays below the limit, whatever is counted."""
+
+LARGEST_SENT = 8_000_000
+"""Bytes that are sent at most, however much the service takes."""
+
+UNKNOWN_EVENT_PATIENCE = 3.0
+"""Seconds to wait for the acknowledgement of an event that the service may not have."""
+
+NOT_ACKNOWLEDGED = Advice(
+    "The event has no handler that returns, or the service is blocked.",
+    "Name an event with --event whose handler returns something; see the service's log.",
+)
+
+TOO_MUCH_TAKEN = Advice(
+    "The limit that the service announces is not kept: one client can fill its memory.",
+    "Serve with this template's layer, or set `max_http_buffer_size` and upgrade python-engineio.",
+)
+
+
+def joining(context: Context) -> Outcome:
+    """Join the namespace, with the token if there is one."""
+    with context.join() as client:
+        return passed(f"Joined {client.namespace} over {client.session.transport}.")
+
+
+def acknowledgements(context: Context) -> Outcome:
+    """Emit an event and wait for what it is acknowledged with."""
+    if context.event:
+        with context.join() as client:
+            started_at = time.monotonic()
+            try:
+                client.call(context.event)
+            except TimeoutError:
+                return failed(f"{context.event} was not acknowledged.", NOT_ACKNOWLEDGED)
+            return passed(f"{context.event} was acknowledged in {_since(started_at)}.")
+    with context.join() as client:
+        started_at = time.monotonic()
+        answer = _call_or_nothing(client.call, "heartbeat", {"sent_at": time.time()})
+        if answer is None:
+            raise CannotTell(
+                "No event of this service is known that is acknowledged: name one with --event."
+            )
+        return passed(f"heartbeat was acknowledged in {_since(started_at)}.")
+
+
+def large(context: Context) -> Outcome:
+    """Send messages just below the limit that the service announces, over each transport."""
+    size = min(_limit(context) - ROOM_FOR_FRAMING, LARGEST_SENT)
+    # An answer to a ping that nobody sent may carry anything, and never reaches the app.
+    message = PONG + "x" * size
+    if POLLING in context.transports:
+        with PollingSession(context.target) as session:
+            answer = session.post(message)
+        if answer.status != 200:
+            refusal = Refused(answer, POLLING)
+            seen = f"A request of {size:,} bytes was {described(refusal)}."
+            return failed(seen, advice_on(answer, POLLING), status=answer.status)
+    for transport in sorted(context.transports - {POLLING}):
+        context.tell(transport)
+        with context.open_websocket() as websocket:
+            try:
+                websocket.send(message)
+                websocket.websocket.round_trip()
+            except Cut as cut:
+                return failed(f"After a message of {size:,} bytes {cut.described}.", CUT)
+            except TimeoutError:
+                return failed(f"After a message of {size:,} bytes nothing was answered.", SILENT)
+    return passed(f"{size:,} bytes over {' and '.join(sorted(context.transports))}.", bytes=size)
+
+
+def oversize(context: Context) -> Outcome:
+    """Send a message above the limit, which must end its session and nothing else.
+
+    Over a WebSocket only: a stock python-engineio never answers such a request of long polling, and a
+    thread of the server waits for ever.
+    """
+    size = _limit(context) + ROOM_FOR_FRAMING
+    if size > LARGEST_SENT:
+        raise CannotTell(f"The limit of {size:,} bytes is too large to be tried.")
+    session = context.open_websocket()
+    try:
+        session.send(PONG + "x" * size)
+        session.websocket.round_trip()
+    except Cut as cut:
+        context.open_websocket().leave()
+        return passed(f"After {size:,} bytes {cut.described}; new sessions open.")
+    except TimeoutError:
+        return failed(f"After {size:,} bytes the session says nothing any more.", SILENT)
+    finally:
+        session.leave()
+    return failed(f"A message of {size:,} bytes was taken.", TOO_MUCH_TAKEN, bytes=size)
+
+
+def _limit(context: Context) -> int:
+    if not context.transports or context.handshake is None:
+        raise CannotTell("No transport works, so there is no session to try it in.")
+    if context.handshake.max_payload is None:
+        raise CannotTell("The service does not say how large a message may be.")
+    return context.handshake.max_payload
+
+
+def _call_or_nothing(call: Any, event: str, data: Any) -> Any:
+    try:
+        return call(event, data, within=UNKNOWN_EVENT_PATIENCE)
+    except (TimeoutError, NotWelcome):
+        return None
+
+
+def _since(started_at: float) -> str:
+    return f"{(time.monotonic() - started_at) * 1000:.0f} ms"

@@ -1,0 +1,117 @@
+"""Whether sessions work over long polling, after an upgrade, and over a WebSocket from the start."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from production.doctor.probe.answers import (
+    NO_WEBSOCKET,
+    NOT_STICKY,
+    advice_on,
+    advice_on_websocket,
+    described,
+    session_is_unknown,
+)
+from production.doctor.probe.context import CannotTell, Context
+from production.doctor.probe.verdicts import Outcome, failed, passed
+from production.doctor.probe.wire.engine import (
+    POLLING,
+    PONG,
+    WEBSOCKET,
+    PollingSession,
+    WebSocketSession,
+)
+from production.doctor.probe.wire.faults import Refused
+from production.doctor.probe.wire.http import Answer
+
+REQUESTS = 20
+"""Requests of one session. Of two processes that take turns at random, one takes all of them once in a
+million times."""
+
+AT_ONCE = 5
+"""Requests under way at a time, so that no process can take one after the other."""
+
+
+def polling(context: Context) -> Outcome:
+    """Send many requests of one session, each on a connection of its own."""
+    _needs_polling(context)
+    sessions = 0
+    for sessions in range(1, context.amounts.clients + 1):
+        context.tell(f"session {sessions} of {context.amounts.clients}")
+        with PollingSession(context.target) as session:
+            strays = _strays(session, with_cookies=True)
+            if strays:
+                return _lost(session, strays)
+            needs_cookies = bool(session.browser.cookies) and bool(
+                _strays(session, with_cookies=False)
+            )
+    seen = f"{sessions} sessions, {REQUESTS} requests each: all found their session"
+    if needs_cookies:
+        return passed(f"{seen}, thanks to a cookie: clients without cookies need WebSockets only.")
+    return passed(f"{seen}.", requests=sessions * REQUESTS)
+
+
+def upgrade(context: Context) -> Outcome:
+    """Open a session over long polling and move it to a WebSocket."""
+    _needs_polling(context)
+    session = PollingSession(context.target)
+    if WEBSOCKET not in session.handshake.upgrades:
+        session.leave()
+        return failed("The handshake offers no WebSocket.", NO_WEBSOCKET)
+    try:
+        upgraded = WebSocketSession(context.target, session)
+    except Refused as refusal:
+        session.leave()
+        return _no_websocket(refusal, offered=True)
+    with upgraded:
+        seconds = upgraded.websocket.round_trip()
+    return passed(f"Moved to a WebSocket, which answers within {seconds * 1000:.0f} ms.")
+
+
+def websocket(context: Context) -> Outcome:
+    """Open a session over a WebSocket, without long polling."""
+    try:
+        session = WebSocketSession(context.target)
+    except Refused as refusal:
+        offered = context.handshake is not None and WEBSOCKET in context.handshake.upgrades
+        return _no_websocket(refusal, offered=offered)
+    with session:
+        seconds = session.websocket.round_trip()
+    context.handshake = context.handshake or session.handshake
+    context.transports.add(WEBSOCKET)
+    return passed(f"Open, and answers within {seconds * 1000:.0f} ms.")
+
+
+def _needs_polling(context: Context) -> None:
+    if POLLING not in context.transports:
+        raise CannotTell("Long polling does not work here, see above.")
+
+
+def _strays(session: PollingSession, *, with_cookies: bool) -> list[Answer]:
+    """Send requests that change nothing, and return the answers of those that were not taken."""
+
+    def send(_: int) -> Answer:
+        return session.post(PONG, with_cookies=with_cookies)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return [answer for answer in pool.map(send, range(REQUESTS)) if answer.status != 200]
+
+
+def _lost(session: PollingSession, strays: list[Answer]) -> Outcome:
+    first = next(filter(session_is_unknown, strays), strays[0])
+    advice = NOT_STICKY if session_is_unknown(first) else advice_on(first, POLLING)
+    described_first = described(Refused(first, POLLING)).replace(session.handshake.sid, "…")
+    return failed(
+        f"{len(strays)} of {REQUESTS} requests of one session did not find it: {described_first}.",
+        advice,
+        requests=REQUESTS,
+        lost=len(strays),
+    )
+
+
+def _no_websocket(refusal: Refused, *, offered: bool) -> Outcome:
+    return failed(
+        f"The opening request was {described(refusal)}.",
+        advice_on_websocket(refusal.answer, offered=offered),
+        status=refusal.answer.status,
+    )
