@@ -169,6 +169,9 @@ class Settings(BaseSettings):
     replay_seconds: float = Field(default=600.0, gt=0)
     publish_timeout: float = Field(default=2.0, gt=0)
 
+    # The pages of the layer
+    diagnostics_page: bool = True
+
     # What is observed
     log_level: str = "INFO"
     log_format: LogFormat = LogFormat.AUTO

@@ -89,9 +89,10 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
         sid = query.get("sid", [None])[0]
         if _content_length(environ) > self.max_http_buffer_size:
             return self._refuse_body(sid, start_response)
-        if environ.get("HTTP_UPGRADE", "").lower() == "websocket" and (
-            fault := handshake_fault(environ)
-        ):
+        is_upgrade = environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+        if sid in self.sockets and query.get("transport") == ["websocket"]:
+            self.sockets[sid].upgrade_arrived = is_upgrade
+        if is_upgrade and (fault := handshake_fault(environ)):
             wrong_version = fault is HTTPStatus.UPGRADE_REQUIRED
             return _answer(start_response, fault, SUPPORTED_VERSION if wrong_version else ())
         if sid is None and (self.draining or len(self.sockets) >= self.max_sessions):

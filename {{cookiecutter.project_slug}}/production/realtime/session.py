@@ -66,6 +66,9 @@ class Session(Socket):  # type: ignore[misc]
         #: The Socket.IO session id in the first namespace that the client joined. Unlike the
         #: Engine.IO session id, it is no secret that would be as good as the session itself.
         self.public_id: str | None = None
+        #: Whether the client's last request for an upgrade came with the headers that make it one;
+        #: nothing before there was any.
+        self.upgrade_arrived: bool | None = None
         self.websocket: WebSocket | None = None
         self.inbox = Inbox(server)
         self.backlog = Backlog(server.max_queued_messages, server.max_queued_bytes)

@@ -1,0 +1,12 @@
+// A page in the page /diagnostics, which refreshes it: it connects once each time that it is loaded.
+
+import { openSession, serviceOf } from "./diagnostics-steps.js";
+
+const service = serviceOf(window);
+const transports = new URLSearchParams(location.search).get("transports").split(",");
+const tell = (outcome) => parent.postMessage({ refreshed: outcome }, location.origin);
+
+openSession(window.io, service, transports).then(
+  ({ transport, milliseconds }) => tell({ connected: true, transport, milliseconds }),
+  (error) => tell({ connected: false, message: error.message }),
+);

@@ -1,0 +1,221 @@
+// The page /diagnostics: runs the steps one after another and writes what came of each.
+
+import * as steps from "./diagnostics-steps.js";
+import * as verdicts from "./diagnostics-verdicts.js";
+
+const byId = (id) => document.getElementById(id);
+const copy = (id) => byId(id).content.cloneNode(true).firstElementChild;
+
+/** What the steps try, each by its id; `known` is what the steps before have found out. */
+const TRIALS = {
+  async origin({ service, known }) {
+    const result = verdicts.judgeOrigin({ page: location.href, service: service.origin });
+    known.blocked = result.verdict === "failed";
+    return result;
+  },
+
+  async health({ service }) {
+    const answer = await steps.ask(`${service.origin}${service.root}/health/ready`);
+    return verdicts.judgeHealth(answer, service.crossOrigin);
+  },
+
+  async request({ service }) {
+    const answer = await steps.ask(`${service.origin}${service.root}/diagnostics/request`);
+    return verdicts.judgeRequest(answer, location.href, service.crossOrigin);
+  },
+
+  async polling({ service, known }) {
+    const facts = await steps.tryPolling(service);
+    const result = verdicts.judgePolling(facts, service.crossOrigin);
+    known.pollingWorks = result.verdict === "passed";
+    known.offersWebSocket = facts.opened.session?.upgrades.includes("websocket") ?? true;
+    return result;
+  },
+
+  async constants({ known }) {
+    const result = verdicts.judgeConstants(verdicts.describeWebSocket(window.WebSocket));
+    known.patched = result.verdict === "failed";
+    return result;
+  },
+
+  async upgrade({ io, service, known }) {
+    if (!known.pollingWorks) {
+      return verdicts.skipped("There is no session to upgrade, as the polling handshake failed.");
+    }
+    if (!known.offersWebSocket) {
+      return verdicts.skipped("The service offers no WebSocket: its TRANSPORTS are polling only.");
+    }
+    const facts = await steps.tryUpgrade(io, service).catch(({ message }) => ({ error: message }));
+    known.arrived = facts.arrived;
+    return verdicts.judgeUpgrade(facts, known.patched);
+  },
+
+  async websocket({ io, service, known }) {
+    if (!known.offersWebSocket) {
+      return verdicts.skipped("The service offers no WebSocket: its TRANSPORTS are polling only.");
+    }
+    const facts = await steps.tryWebSocket(io, service).catch(({ message }) => ({ error: message }));
+    known.webSocketWorks = !facts.error;
+    return verdicts.judgeWebSocket(facts, { ...known, crossOrigin: service.crossOrigin });
+  },
+
+  async roundTrip({ io, service, transports, show }) {
+    const facts = await steps.tryRoundTrips(io, service, transports);
+    show.sparkline(facts.samples);
+    return verdicts.judgeRoundTrip(facts);
+  },
+
+  async processes({ io, service, transports }) {
+    return verdicts.judgeProcesses(await steps.tryProcesses(io, service, transports));
+  },
+
+  async reconnect({ io, service, transports }) {
+    const facts = await steps.tryReconnect(io, service, transports).catch(({ message }) => ({ error: message }));
+    return verdicts.judgeReconnect(facts);
+  },
+
+  async refresh({ service, transports }) {
+    const address = new URL("diagnostics/frame", document.baseURI);
+    address.search = new URLSearchParams({ service: service.origin, transports });
+    const { loads, asked } = await steps.tryRefresh(address.href);
+    return verdicts.judgeRefresh(loads, asked);
+  },
+
+  async silence({ io, service, transports, show }) {
+    const stop = show.skippable();
+    return verdicts.judgeSilence(await steps.trySilence(io, service, transports, show.progress, stop));
+  },
+};
+
+const WITHOUT_LIBRARY = new Set(["origin", "health", "request", "polling", "constants"]);
+const NEEDS_SESSION = new Set(["roundTrip", "processes", "reconnect", "refresh", "silence"]);
+
+/** Run one step; what nobody expected is an outcome as well. */
+async function outcome(id, context) {
+  const { io, known } = context;
+  if (known.blocked && id !== "constants") {
+    return verdicts.skipped("The browser lets nothing through, see the first step.");
+  }
+  if (!io && !WITHOUT_LIBRARY.has(id)) {
+    return verdicts.withoutLibrary(byId("client-script").src);
+  }
+  if (NEEDS_SESSION.has(id) && !known.pollingWorks && !known.webSocketWorks) {
+    return verdicts.skipped("No session could be opened, see the steps before.");
+  }
+  const transports = known.webSocketWorks ? ["websocket"] : ["polling"];
+  try {
+    return await TRIALS[id]({ ...context, transports });
+  } catch (error) {
+    return { verdict: "unknown", seen: `The step ended early: ${error.message}.`, causes: [] };
+  }
+}
+
+// --- The page ---------------------------------------------------------------
+
+/** Put a step on the page and return what writes into it. */
+function createView({ id, name, why }) {
+  const item = copy("step-template");
+  const find = (selector) => item.querySelector(selector);
+  const skip = find(".skip-step");
+  const bar = find("progress");
+  item.id = `step-${id}`;
+  item.dataset.verdict = "waiting";
+  find("h3").textContent = name;
+  find(".why").textContent = why;
+  bar.setAttribute("aria-label", `Progress of ${name}`);
+  byId("steps").append(item);
+
+  return {
+    start() {
+      item.dataset.verdict = "running";
+      find(".verdict").textContent = "Running";
+    },
+    sparkline(samples) {
+      const line = find("polyline");
+      const { width, height } = find("svg").viewBox.baseVal;
+      line.setAttribute("points", verdicts.sparkline(samples, width, height));
+      find("svg").removeAttribute("hidden");
+    },
+    progress(seconds, longest) {
+      bar.max = longest;
+      bar.value = seconds;
+    },
+    skippable() {
+      const controller = new AbortController();
+      skip.hidden = false;
+      bar.hidden = false;
+      skip.addEventListener("click", () => controller.abort(), { once: true });
+      return controller.signal;
+    },
+    end({ verdict, seen, causes }) {
+      const hadFocus = document.activeElement === skip;
+      skip.hidden = true;
+      bar.hidden = true;
+      item.dataset.verdict = verdict;
+      find(".verdict").textContent = verdicts.VERDICTS[verdict];
+      find(".seen").textContent = seen;
+      find(".causes").replaceChildren(...causes.map(causeItem));
+      if (hadFocus) {
+        byId("copy").focus();
+      }
+    },
+  };
+}
+
+function causeItem({ cause, fix }) {
+  const item = copy("cause-template");
+  item.querySelector(".cause").textContent = cause;
+  item.querySelector(".fix").textContent = fix;
+  return item;
+}
+
+/** Put text on the clipboard; on plain http there is only the old way. */
+async function copyText(text) {
+  if (navigator.clipboard) {
+    await navigator.clipboard.writeText(text);
+    return;
+  }
+  byId("report").closest("details").open = true;
+  byId("report").select();
+  document.execCommand("copy");
+}
+
+async function run(service) {
+  const started = new Date().toISOString();
+  byId("steps").replaceChildren();
+  byId("again").disabled = true;
+  byId("copy").disabled = true;
+  const context = { io: window.io, service, known: {} };
+  const views = new Map(verdicts.STEPS.map((step) => [step.id, createView(step)]));
+  const results = [];
+  for (const step of verdicts.STEPS) {
+    const show = views.get(step.id);
+    byId("state").textContent = `Step ${results.length + 1} of ${verdicts.STEPS.length}: ${step.name}`;
+    show.start();
+    const result = await outcome(step.id, { ...context, show });
+    show.end(result);
+    results.push({ name: step.name, ...result });
+  }
+  const failed = results.some(({ verdict }) => verdict === "failed");
+  byId("summary").dataset.verdict = failed ? "failed" : "passed";
+  byId("state").textContent = verdicts.summary(results);
+  byId("report").value = verdicts.report(
+    { page: location.origin, service: service.origin, browser: navigator.userAgent, time: started },
+    results,
+  );
+  byId("again").disabled = false;
+  byId("copy").disabled = false;
+}
+
+function start() {
+  const service = steps.serviceOf(window);
+  byId("service").value = service.origin;
+  byId("again").addEventListener("click", () => run(service));
+  byId("copy").addEventListener("click", async () => {
+    await copyText(byId("report").value);
+    byId("copied").textContent = "Copied";
+  });
+  run(service);
+}
+
+start();

@@ -1,0 +1,140 @@
+"""The events of the page ``/diagnostics``, in a namespace of their own.
+
+Whoever the origin check lets in may join: nothing here reaches the app, and nothing is told but what
+concerns the asking client. Each session may ask a bounded number of questions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import Any
+
+import structlog
+from flask import request
+from pydantic import BaseModel, Field
+
+from production.realtime.errors import Rejected, answer_error
+from production.realtime.queue import QueueManager
+from production.realtime.reasons import Reason
+from production.realtime.validation import parse
+from production.settings import Settings
+from production.state import ServiceState
+
+log = structlog.get_logger(__name__)
+
+NAMESPACE = "/diagnostics"
+
+QUESTIONS_PER_SESSION = 100
+"""Several times as many as the page asks of one session."""
+
+
+class Echo(BaseModel):
+    """What comes back as it was sent."""
+
+    number: int = Field(ge=0, lt=QUESTIONS_PER_SESSION)
+
+
+class Delivery(BaseModel):
+    """Whom a message is for.
+
+    :param to: the id that the other session was given in this namespace, and only it knows.
+    """
+
+    to: str = Field(min_length=1, max_length=64)
+
+
+class Trials:
+    """Answers what the page asks.
+
+    :param state: the process to speak of.
+    """
+
+    def __init__(self, state: ServiceState) -> None:
+        self._state = state
+        self._questions: Counter[str] = Counter()
+
+    def greet(self) -> dict[str, Any]:
+        """Say which process this is, and what a client has to know of the service."""
+        self._count()
+        settings = self._state.settings
+        return {
+            "ok": True,
+            "process": name_of_process(settings),
+            "workers": settings.web_concurrency,
+            "message_queue": isinstance(self._state.socketio.server.manager, QueueManager),
+            "ping_interval": settings.ping_interval,
+            "proxy_read_timeout": settings.proxy_read_timeout,
+        }
+
+    def echo(self, *arguments: Any) -> dict[str, Any]:
+        """Answer at once, so that the client can measure the way."""
+        self._count()
+        return {"ok": True, "number": parse(Echo, *arguments).number}
+
+    def deliver(self, *arguments: Any) -> dict[str, Any]:
+        """Send the session that is named a message, wherever it is."""
+        self._count()
+        self._state.socketio.emit(
+            "delivered",
+            {"process": name_of_process(self._state.settings)},
+            namespace=NAMESPACE,
+            to=parse(Delivery, *arguments).to,
+        )
+        return {"ok": True}
+
+    def upgrade_seen(self) -> dict[str, Any]:
+        """Say what came of this session's request for a WebSocket, if one came."""
+        self._count()
+        session = self._session()
+        return {"ok": True, "arrived": session.upgrade_arrived if session else None}
+
+    def drop(self) -> None:
+        """Cut the asking session's connection, as a process that leaves would."""
+        self._count()
+        session = self._session()
+        if session is not None:
+            session.end(Reason.SERVER_DISCONNECT, detail="asked for by /diagnostics")
+
+    def forget(self, *reason: Any) -> None:
+        """Clean up after a session."""
+        self._questions.pop(_asking(), None)
+
+    def _count(self) -> None:
+        self._questions[_asking()] += 1
+        if self._questions[_asking()] > QUESTIONS_PER_SESSION:
+            raise Rejected("too_many", "This session has asked enough: open another one.")
+
+    def _session(self) -> Any:
+        server = self._state.socketio.server
+        return server.eio.sockets.get(server.manager.eio_sid_from_sid(_asking(), NAMESPACE))
+
+
+def register(state: ServiceState) -> None:
+    """Answer in the namespace, unless the app has one of that name.
+
+    :param state: the process to speak of.
+    """
+    socketio = state.socketio
+    server = socketio.server
+    if NAMESPACE in server.handlers or NAMESPACE in server.namespace_handlers:
+        log.warning("the app has a namespace of its own where the layer's is", namespace=NAMESPACE)
+        return
+    trials = Trials(state)
+    for handler in (trials.greet, trials.echo, trials.deliver, trials.upgrade_seen, trials.drop):
+        socketio.on_event(handler.__name__, handler, namespace=NAMESPACE)
+    socketio.on_event("disconnect", trials.forget, namespace=NAMESPACE)
+    socketio.on_error(NAMESPACE)(answer_error)
+
+
+def name_of_process(settings: Settings) -> str:
+    """Return what tells this process from the others of the service, on all hosts.
+
+    :param settings: the settings of the process.
+    """
+    return f"{settings.host_id}:{os.getpid()}"
+
+
+def _asking() -> str:
+    sid: str = request.sid  # type: ignore[attr-defined]
+    return sid
