@@ -55,7 +55,7 @@ class Context:
     :param tell: shows how far a step is.
     :param handshake: what the server said when a session opened.
     :param transports: those that work.
-    :param is_layer: whether this layer's health checks were seen.
+    :param heartbeats: whether the service acknowledges the layer's event of that name.
     """
 
     target: Target
@@ -64,7 +64,7 @@ class Context:
     tell: Callable[[str], None] = lambda text: None
     handshake: Handshake | None = None
     transports: set[str] = field(default_factory=set)
-    is_layer: bool = False
+    heartbeats: bool = False
 
     def forget_origin(self) -> None:
         """Send no ``Origin`` from now on, as clients do that are no browsers."""

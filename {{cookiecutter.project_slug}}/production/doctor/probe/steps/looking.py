@@ -41,7 +41,6 @@ def health(context: Context) -> Outcome:
     if answer.status in {401, 403, 404, 405} or answer.is_page or 300 <= answer.status < 400:
         raise CannotTell(f"There is no health check at {path}: --health names another path.")
     checks = _checks(answer)
-    context.is_layer = "event_loop_lag" in checks
     if answer.status == 200:
         return passed(f"Ready: {', '.join(checks)}." if checks else "Answered 200.")
     if not checks:
@@ -74,8 +73,10 @@ def page(context: Context) -> Outcome:
             Advice(first.message, first.check.fix),
             codes=", ".join(sorted({one.code for one in findings})),
         )
-    read = "its script" if len(texts) == 2 else f"its {len(texts) - 1} scripts"
-    return passed(f"{len(answer.body):,} bytes, and nothing wrong in it and in {read}.")
+    scripts = len(texts) - 1
+    return passed(
+        f"{len(answer.body):,} bytes; nothing wrong in it or in its own scripts ({scripts})."
+    )
 
 
 def _checks(answer: Answer) -> dict[str, dict[str, object]]:

@@ -9,9 +9,10 @@ from production.doctor.probe.answers import advice_on, described
 from production.doctor.probe.context import CannotTell, Context
 from production.doctor.probe.troubles import CUT, SILENT
 from production.doctor.probe.verdicts import Advice, Outcome, failed, passed
-from production.doctor.probe.wire.client import NotWelcome
+from production.doctor.probe.wire.client import Client
 from production.doctor.probe.wire.engine import POLLING, PONG, PollingSession
 from production.doctor.probe.wire.faults import Cut, Refused
+from production.realtime.heartbeat import EVENT as HEARTBEAT
 
 ROOM_FOR_FRAMING = 100
 """Bytes by which a large message stays below the limit, whatever is counted."""
@@ -41,22 +42,26 @@ def joining(context: Context) -> Outcome:
 
 def acknowledgements(context: Context) -> Outcome:
     """Emit an event and wait for what it is acknowledged with."""
-    if context.event:
-        with context.join() as client:
-            started_at = time.monotonic()
-            try:
-                client.call(context.event)
-            except TimeoutError:
-                return failed(f"{context.event} was not acknowledged.", NOT_ACKNOWLEDGED)
-            return passed(f"{context.event} was acknowledged in {_since(started_at)}.")
     with context.join() as client:
-        started_at = time.monotonic()
-        answer = _call_or_nothing(client.call, "heartbeat", {"sent_at": time.time()})
-        if answer is None:
+        if context.event:
+            return _acknowledged(client, context.event)
+        try:
+            client.call(HEARTBEAT, {"sent_at": time.time()}, within=UNKNOWN_EVENT_PATIENCE)
+        except TimeoutError:
             raise CannotTell(
                 "No event of this service is known that is acknowledged: name one with --event."
-            )
-        return passed(f"heartbeat was acknowledged in {_since(started_at)}.")
+            ) from None
+        context.heartbeats = True
+        return _acknowledged(client, HEARTBEAT, {"sent_at": time.time()})
+
+
+def _acknowledged(client: Client, event: str, *data: Any) -> Outcome:
+    started_at = time.monotonic()
+    try:
+        client.call(event, *data)
+    except TimeoutError:
+        return failed(f"{event} was not acknowledged.", NOT_ACKNOWLEDGED)
+    return passed(f"{event} was acknowledged in {(time.monotonic() - started_at) * 1000:.0f} ms.")
 
 
 def large(context: Context) -> Outcome:
@@ -113,14 +118,3 @@ def _limit(context: Context) -> int:
     if context.handshake.max_payload is None:
         raise CannotTell("The service does not say how large a message may be.")
     return context.handshake.max_payload
-
-
-def _call_or_nothing(call: Any, event: str, data: Any) -> Any:
-    try:
-        return call(event, data, within=UNKNOWN_EVENT_PATIENCE)
-    except (TimeoutError, NotWelcome):
-        return None
-
-
-def _since(started_at: float) -> str:
-    return f"{(time.monotonic() - started_at) * 1000:.0f} ms"

@@ -7,7 +7,8 @@ import re
 import socket
 import ssl
 import time
-from urllib.parse import urljoin, urlsplit
+from typing import cast
+from urllib.parse import urljoin
 
 from production.doctor.probe.answers import REDIRECTED, TLS_EXPECTED, UPSTREAM_DOWN, UPSTREAM_SLOW
 from production.doctor.probe.context import CannotTell, Context
@@ -63,16 +64,15 @@ def name(context: Context) -> Outcome:
 def tls(context: Context) -> Outcome:
     """Shake hands, verify the certificate, and see how long it is valid."""
     if not context.target.is_tls:
-        if urlsplit(context.target.url).hostname in {"localhost", "127.0.0.1", "::1"}:
+        if context.target.host in {"localhost", "127.0.0.1", "::1"}:
             return unknown("Without TLS, on this machine.")
         return unknown(
             "Without TLS: what is sent can be read and changed on the way.",
             Advice("The address begins with http://.", "Probe and publish the https:// address."),
         )
     with contextlib.closing(context.target.connect()) as connection:
-        assert isinstance(connection, ssl.SSLSocket)
-        certificate = connection.getpeercert() or {}
-        version = connection.version()
+        secured = cast(ssl.SSLSocket, connection)
+        certificate, version = secured.getpeercert() or {}, secured.version()
     if not context.target.verify:
         return unknown(f"{version}; the certificate was not verified, as asked.")
     ends_at = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
