@@ -100,8 +100,8 @@ UPSTREAM_SLOW = Advice(
 )
 
 BROKEN = Advice(
-    "The service raised an error.",
-    "Its log has the traceback.",
+    "The service, or a proxy in front of it, failed at this request.",
+    "The service's log has a traceback, or the proxy's error log says why.",
 )
 
 TLS_EXPECTED = Advice(
@@ -161,7 +161,8 @@ RULES = (
     Rule(lambda answer, transport: session_is_unknown(answer), NOT_STICKY),
     Rule(_says(r"not an accepted origin"), WRONG_ORIGIN),
     Rule(_says(r"unsupported version|unsupported protocol version"), OTHER_VERSION),
-    Rule(_says(r"invalid websocket upgrade"), HEADERS_REMOVED),
+    Rule(_says(r'invalid websocket upgrade|"code":3\b', WEBSOCKET), HEADERS_REMOVED),
+    Rule(_says(r"invalid transport|transport unknown", WEBSOCKET), NO_WEBSOCKET),
     Rule(_says(r"invalid transport|transport unknown", POLLING), NO_POLLING),
     Rule(_has(301, 302, 303, 307, 308), REDIRECTED),
     Rule(_has(401, 403, 407), NOT_ALLOWED),
@@ -185,20 +186,6 @@ def advice_on(answer: Answer, transport: str) -> Advice:
     :param transport: the request's.
     """
     return next((rule.advice for rule in RULES if rule.matches(answer, transport)), STRANGE)
-
-
-def advice_on_websocket(answer: Answer, *, offered: bool) -> Advice:
-    """Return the same for a WebSocket's opening request.
-
-    :param answer: the answer.
-    :param offered: whether the server offers WebSockets to clients that poll. ``Invalid transport``
-        then says that it did not see a WebSocket's request.
-    """
-    if _says(r"invalid transport|transport unknown")(answer, WEBSOCKET):
-        return HEADERS_REMOVED if offered else NO_WEBSOCKET
-    if answer.status == 400 and not offered:
-        return NO_WEBSOCKET
-    return advice_on(answer, WEBSOCKET)
 
 
 def described(refusal: Refused) -> str:

@@ -16,6 +16,8 @@ from production.doctor.probe.wire.engine import (
     WebSocketSession,
 )
 
+NO_SESSION = "No transport is known to work here, so there is no session to try it in."
+
 
 class CannotTell(Exception):
     """A step has no means of finding out.
@@ -70,6 +72,15 @@ class Context:
         """Send no ``Origin`` from now on, as clients do that are no browsers."""
         self.target = replace(self.target, origin="")
 
+    def working_handshake(self) -> Handshake:
+        """Return what the server said when a session opened.
+
+        :raises CannotTell: if no transport works.
+        """
+        if self.handshake is None or not self.transports:
+            raise CannotTell(NO_SESSION)
+        return self.handshake
+
     def open_session(self) -> Session:
         """Open a session over the best transport that works.
 
@@ -79,7 +90,7 @@ class Context:
             return WebSocketSession(self.target)
         if POLLING in self.transports:
             return PollingSession(self.target)
-        raise CannotTell("No transport works, so there is no session to try it in.")
+        raise CannotTell(NO_SESSION)
 
     def open_websocket(self) -> WebSocketSession:
         """Open a WebSocket session.

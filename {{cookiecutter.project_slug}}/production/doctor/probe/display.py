@@ -27,16 +27,16 @@ class Display:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._is_terminal = stream.isatty()
-        self._title = ""
+        self._name = ""
 
     def begin(self, step: Step) -> None:
         """Say what is tried."""
-        self._title = f"{'…':<{WIDEST_VERDICT}}  {step.name:<{WIDEST_NAME}}  {step.title}"
-        self._show(self._title)
+        self._name = f"{'…':<{WIDEST_VERDICT}}  {step.name:<{WIDEST_NAME}}  "
+        self._show(self._name + step.title)
 
     def progress(self, text: str) -> None:
         """Say how far the step is."""
-        self._show(f"{self._title}: {text}")
+        self._show(self._name + text)
 
     def end(self, result: Result) -> None:
         """Say how the step ended, and what to do about it."""

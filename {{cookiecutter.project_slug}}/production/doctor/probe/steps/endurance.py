@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from production.doctor.probe.answers import UPSTREAM_SLOW
-from production.doctor.probe.context import CannotTell, Context
+from production.doctor.probe.context import Context
 from production.doctor.probe.troubles import TROUBLES, explain
 from production.doctor.probe.verdicts import Advice, Outcome, Verdict, failed, passed
 from production.doctor.probe.wire.engine import (
@@ -70,11 +70,10 @@ def refreshes(context: Context) -> Outcome:
 
 def idle(context: Context) -> Outcome:
     """Say nothing over each transport for longer than the service leaves between its pings."""
-    if context.handshake is None or not context.transports:
-        raise CannotTell("No transport works, so there is no session to try it in.")
+    ping_interval = context.working_handshake().ping_interval
     silence = context.amounts.idle
     if silence is None:
-        silence = min(context.handshake.ping_interval + PING_GRACE, LONGEST_IDLE)
+        silence = min(ping_interval + PING_GRACE, LONGEST_IDLE)
     sessions = {POLLING: PollingSession, WEBSOCKET: WebSocketSession}
 
     def keep(transport: str) -> Outcome:

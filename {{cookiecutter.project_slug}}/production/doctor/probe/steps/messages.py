@@ -113,8 +113,7 @@ def oversize(context: Context) -> Outcome:
 
 
 def _limit(context: Context) -> int:
-    if not context.transports or context.handshake is None:
-        raise CannotTell("No transport works, so there is no session to try it in.")
-    if context.handshake.max_payload is None:
+    limit = context.working_handshake().max_payload
+    if limit is None:
         raise CannotTell("The service does not say how large a message may be.")
-    return context.handshake.max_payload
+    return limit

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from production.doctor.probe.answers import (
     NO_WEBSOCKET,
     NOT_STICKY,
+    STRANGE,
     advice_on,
-    advice_on_websocket,
     described,
     session_is_unknown,
 )
@@ -62,7 +62,7 @@ def upgrade(context: Context) -> Outcome:
         upgraded = WebSocketSession(context.target, session)
     except Refused as refusal:
         session.leave()
-        return _no_websocket(refusal, offered=True)
+        return _no_websocket(context, _plainer(context, refusal))
     with upgraded:
         seconds = upgraded.websocket.round_trip()
     return passed(f"Moved to a WebSocket, which answers within {seconds * 1000:.0f} ms.")
@@ -73,8 +73,7 @@ def websocket(context: Context) -> Outcome:
     try:
         session = WebSocketSession(context.target)
     except Refused as refusal:
-        offered = context.handshake is not None and WEBSOCKET in context.handshake.upgrades
-        return _no_websocket(refusal, offered=offered)
+        return _no_websocket(context, refusal)
     with session:
         seconds = session.websocket.round_trip()
     context.handshake = context.handshake or session.handshake
@@ -109,9 +108,25 @@ def _lost(session: PollingSession, strays: list[Answer]) -> Outcome:
     )
 
 
-def _no_websocket(refusal: Refused, *, offered: bool) -> Outcome:
+def _plainer(context: Context, refusal: Refused) -> Refused:
+    """Ask again without a session: python-engineio then says apart what it has one text for.
+
+    With a session, a transport that is switched off and an upgrade's missing headers are both an
+    `Invalid transport`.
+    """
+    if advice_on(refusal.answer, WEBSOCKET) is NO_WEBSOCKET:
+        try:
+            WebSocketSession(context.target).leave()
+        except Refused as second:
+            return second
+    return refusal
+
+
+def _no_websocket(context: Context, refusal: Refused) -> Outcome:
+    advice = advice_on(refusal.answer, WEBSOCKET)
+    offers_none = context.handshake is not None and WEBSOCKET not in context.handshake.upgrades
+    if advice is STRANGE and offers_none:
+        advice = NO_WEBSOCKET
     return failed(
-        f"The opening request was {described(refusal)}.",
-        advice_on_websocket(refusal.answer, offered=offered),
-        status=refusal.answer.status,
+        f"The opening request was {described(refusal)}.", advice, status=refusal.answer.status
     )
