@@ -146,7 +146,7 @@ def test_two_plain_workers_lack_stickiness(tmp_path: Path) -> None:
     assert steps is not None
     assert "knows its own sessions only" in steps["polling"]["cause"]
     assert re.search(r"\d+ of 20 requests .* 400 by gunicorn", steps["polling"]["seen"])
-    assert named(steps, "passed") == {"handshake", "websocket", "joining", "refreshes"}
+    assert {"handshake", "websocket", "joining"} <= named(steps, "passed")
 
 
 # Proxies
@@ -415,9 +415,9 @@ def test_the_document_keeps_its_form(development_server: str) -> None:
 
 
 def test_the_command_speaks_for_people(bake: Bake, development_server: str) -> None:
+    chosen = only("tls", "server", "handshake")
     probe = subprocess.run(
-        [sys.executable, "-m", "production.doctor", "probe", development_server]
-        + [*only("tls", "server", "handshake")],
+        [sys.executable, "-m", "production.doctor", "probe", development_server, *chosen],
         cwd=bake().path,
         env=clean_environment(),
         capture_output=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from production.doctor.probe.context import Amounts, Context
 from production.doctor.probe.display import Display
@@ -128,7 +129,7 @@ def _target(options: argparse.Namespace) -> Target:
         host=host,
         port=port,
         page=page,
-        path=f"/{options.path.strip('/')}/",
+        path=quote(f"/{options.path.strip('/')}/"),
         health=options.health,
         namespace=options.namespace,
         auth={"token": options.token} if options.token else None,
@@ -149,7 +150,7 @@ def _address(text: str) -> tuple[str, str, int, str]:
 
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
-    if not (colon and name.strip()):
+    if not (colon and name.strip() and text.isascii() and text.isprintable()):
         raise argparse.ArgumentTypeError(f"{text!r} is no header: write 'Name: value'")
     return name.strip(), value.strip()
 

@@ -14,6 +14,7 @@ from production.doctor.probe.wire.engine import (
     PollingSession,
     Session,
     WebSocketSession,
+    upgraded_session,
 )
 
 NO_SESSION = "No transport is known to work here, so there is no session to try it in."
@@ -57,6 +58,7 @@ class Context:
     :param tell: shows how far a step is.
     :param handshake: what the server said when a session opened.
     :param transports: those that work.
+    :param upgrades: whether a session of long polling moves to a WebSocket.
     :param heartbeats: whether the service acknowledges the layer's event of that name.
     """
 
@@ -66,6 +68,7 @@ class Context:
     tell: Callable[[str], None] = lambda text: None
     handshake: Handshake | None = None
     transports: set[str] = field(default_factory=set)
+    upgrades: bool = False
     heartbeats: bool = False
 
     def forget_origin(self) -> None:
@@ -101,17 +104,24 @@ class Context:
             raise CannotTell("WebSockets do not work here, see above.")
         return WebSocketSession(self.target)
 
-    def join(self, namespace: str | None = None) -> Client:
-        """Open a session and join a namespace.
+    def open_as_a_page(self) -> Session:
+        """Open a session as browsers do by default: long polling, and then the upgrade.
 
-        :param namespace: which; that of the target by default.
         :raises CannotTell: if no transport works.
         """
-        session = self.open_session()
+        return upgraded_session(self.target) if self.upgrades else self.open_session()
+
+    def join(self, namespace: str = "", session: Session | None = None) -> Client:
+        """Join a namespace.
+
+        :param namespace: which; that of the target by default.
+        :param session: in which session; in a new one by default.
+        :raises CannotTell: if no transport works.
+        """
+        session = session or self.open_session()
+        namespace = namespace or self.target.namespace
         try:
-            return Client(
-                session, namespace or self.target.namespace, self.target.auth, self.target.patience
-            )
+            return Client(session, namespace, self.target.auth, self.target.patience)
         except BaseException:
             session.leave()
             raise

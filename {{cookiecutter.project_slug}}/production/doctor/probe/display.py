@@ -61,7 +61,7 @@ class Display:
 
 
 def described(result: Result) -> str:
-    """Return a result as lines."""
+    """Return a result as lines, without characters by which a service could play on the terminal."""
     outcome = result.outcome
     first = f"{outcome.verdict:<{WIDEST_VERDICT}}  {result.name:<{WIDEST_NAME}}  "
     lines = _wrapped(first, outcome.seen)
@@ -69,7 +69,11 @@ def described(result: Result) -> str:
         lines += _wrapped(f"{'':<{len(first)}}cause: ", outcome.cause)
     if outcome.fix:
         lines += _wrapped(f"{'':<{len(first)}}fix: ", outcome.fix)
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{_printable(line)}\n" for line in lines)
+
+
+def _printable(text: str) -> str:
+    return "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 
 def _wrapped(first: str, text: str) -> list[str]:

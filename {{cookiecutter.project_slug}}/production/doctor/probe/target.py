@@ -117,6 +117,10 @@ def address_of(url: str) -> tuple[str, str, int, str]:
     if not parts.hostname:
         raise ValueError(f"{url!r} names no host: write https://example.org")
     try:
+        parts.hostname.encode("idna")
+    except UnicodeError:
+        raise ValueError(f"{parts.hostname!r} is no host name") from None
+    try:
         port = parts.port or DEFAULT_PORTS[parts.scheme]
     except ValueError:
         raise ValueError(f"{url!r} has a port that is none") from None

@@ -53,6 +53,22 @@ CUT = Advice(
     "that does not know WebSockets.",
     "Their logs say which; look at the moment of the probe.",
 )
+BY_CLOSE_CODE = {
+    1001: Advice(
+        "The process is leaving, as after a deployment.",
+        "Try again when that is through.",
+    ),
+    1008: Advice(
+        "Somebody's rules forbid it: the service's, or those of a firewall for web applications.",
+        "Look for the rule in its log, and leave the path of Socket.IO out of it.",
+    ),
+    1009: Advice(
+        "Something on the way, or the WebSocket server itself, takes smaller messages than the service says.",
+        "Raise the limit there, or lower the service's (MAX_MESSAGE_BYTES, `max_http_buffer_size`).",
+    ),
+    1011: Advice("The service raised an error.", "Its log has the traceback."),
+}
+BY_CLOSE_CODE |= {1012: BY_CLOSE_CODE[1001], 1013: BY_CLOSE_CODE[1001]}
 GARBLED = Advice(
     "Something answers that is not a Socket.IO server of a current release.",
     "Compare the address and --path with the service's; Flask-SocketIO 5 is what clients 3 and 4 need.",
@@ -79,7 +95,7 @@ def explain(trouble: Trouble) -> Outcome:
         case NotWelcome():
             return failed(f"The server declined: {trouble.message}.", DECLINED)
         case Cut():
-            return failed(f"{_sentence(trouble.described)}.", CUT)
+            return failed(f"{_sentence(trouble.described)}.", advice_on_cut(trouble))
         case Garbled():
             return failed(trouble.seen, GARBLED)
         case ssl.SSLCertVerificationError():
@@ -98,6 +114,11 @@ def explain(trouble: Trouble) -> Outcome:
             return failed(f"The answer is not HTTP: {trouble}.", NOT_HTTP)
         case _:
             return failed(f"There is no connection: {trouble}.", NO_WAY)
+
+
+def advice_on_cut(cut: Cut) -> Advice:
+    """Return what is likely to be behind the end of a connection."""
+    return CUT if cut.code is None else BY_CLOSE_CODE.get(cut.code, CUT)
 
 
 def _sentence(text: str) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
-from production.doctor.probe.answers import UPSTREAM_SLOW
+from production.doctor.probe.answers import advice_on
 from production.doctor.probe.context import Context
-from production.doctor.probe.troubles import TROUBLES, explain
-from production.doctor.probe.verdicts import Advice, Outcome, Verdict, failed, passed
+from production.doctor.probe.troubles import TROUBLES, advice_on_cut, explain
+from production.doctor.probe.verdicts import Advice, Outcome, Verdict, failed, passed, unknown
 from production.doctor.probe.wire.engine import (
     PING,
     POLLING,
@@ -25,6 +25,12 @@ PING_GRACE = 5.0
 
 LONGEST_IDLE = 90.0
 """Seconds of silence that are waited for without being asked."""
+
+TELL_EVERY = 1.0
+"""Seconds after which the display says how far the wait is."""
+
+GATEWAY_STATUSES = frozenset({408, 499, 502, 504, 524})
+"""How proxies answer a poll that they have waited for long enough."""
 
 LOST_PINGS = Advice(
     "The service's pings do not come: it is blocked, or a proxy holds small packets back.",
@@ -43,7 +49,7 @@ def refreshes(context: Context) -> Outcome:
         for _ in range(amounts.refreshes):
             started_at = time.monotonic()
             try:
-                client = context.join()
+                client = context.join(session=context.open_as_a_page())
             except TROUBLES as trouble:
                 return explain(trouble)
             done.append(time.monotonic() - started_at)
@@ -76,61 +82,69 @@ def idle(context: Context) -> Outcome:
         silence = min(ping_interval + PING_GRACE, LONGEST_IDLE)
     sessions = {POLLING: PollingSession, WEBSOCKET: WebSocketSession}
 
-    def keep(transport: str) -> Outcome:
-        return _keep(context, sessions[transport](context.target), silence)
-
+    started_at = time.monotonic()
     with ThreadPoolExecutor() as pool:
-        outcomes = list(pool.map(keep, sorted(context.transports)))
-    return next((one for one in outcomes if one.verdict is Verdict.FAILED), outcomes[0])
+        waits = [
+            pool.submit(_keep, sessions[transport](context.target), silence)
+            for transport in sorted(context.transports)
+        ]
+        while wait(waits, TELL_EVERY).not_done:
+            context.tell(f"{time.monotonic() - started_at:.0f} of {silence:.0f} s")
+    return max((one.result() for one in waits), key=lambda one: one.verdict is Verdict.FAILED)
 
 
-def _keep(context: Context, session: Session, silence: float) -> Outcome:
+def _keep(session: Session, silence: float) -> Outcome:
     """Keep a session open, answer its pings, and say how it was."""
-    handshake = session.handshake
-    longest_gap = handshake.ping_interval + max(PING_GRACE, handshake.ping_timeout)
     started_at = heard_at = time.monotonic()
     pings = 0
     with session:
         while (waited := time.monotonic() - started_at) < silence:
-            context.tell(f"{waited:.0f} of {silence:.0f} s")
             try:
-                packet = session.receive_any(min(longest_gap, silence - waited))
+                packet = session.receive_any(silence - waited)
             except TimeoutError:
-                if time.monotonic() - heard_at >= longest_gap:
-                    return failed(f"No ping came for {longest_gap:.0f} s.", LOST_PINGS)
-                continue
+                break
             except (Cut, Refused, ConnectionError) as trouble:
                 return _ended(session, trouble, time.monotonic() - heard_at)
             heard_at = time.monotonic()
             if packet == PING:
                 pings += 1
                 session.send(PONG)
-    return passed(
-        f"{silence:.0f} s over {' and '.join(sorted(context.transports))}, {pings} pings answered.",
-        seconds=round(silence, 1),
-        pings=pings,
-    )
+    if pings:
+        return passed(
+            f"{silence:.0f} s, {pings} pings answered.", seconds=round(silence, 1), pings=pings
+        )
+    ping_interval = session.handshake.ping_interval
+    if silence < ping_interval + PING_GRACE:
+        return unknown(
+            f"{silence:.0f} s went well, but the service is silent for {ping_interval:g} s: --idle "
+            f"{ping_interval + PING_GRACE:.0f} tells."
+        )
+    return failed(f"No ping came for {silence:.0f} s.", LOST_PINGS)
 
 
 def _ended(session: Session, trouble: Exception, after: float) -> Outcome:
-    handshake = session.handshake
+    advice = _cut_by_a_proxy(session, after)
+    how = "the connection was cut"
     if isinstance(trouble, Refused):
         how = f"was answered {trouble.answer.status}"
-        slow = trouble.answer.status in {408, 499, 502, 504, 524}
-    else:
-        how = trouble.described if isinstance(trouble, Cut) else "the connection was cut"
-        slow = True
+        if trouble.answer.status not in GATEWAY_STATUSES:
+            advice = advice_on(trouble.answer, session.transport)
+    elif isinstance(trouble, Cut):
+        how = trouble.described
+        if trouble.code is not None:
+            advice = advice_on_cut(trouble)
+    seen = f"After {after:.1f} s of silence over {session.transport} {how}."
+    return failed(seen, advice, seconds=round(after, 1))
+
+
+def _cut_by_a_proxy(session: Session, after: float) -> Advice:
+    handshake = session.handshake
     needed = handshake.ping_interval + handshake.ping_timeout
-    advice = Advice(
+    return Advice(
         f"A proxy or load balancer cuts what is silent for {after:.0f} s, and the service pings only every "
         f"{handshake.ping_interval:g} s.",
         f"Raise the time-out there above {needed:g} s (nginx: `proxy_read_timeout`; AWS: idle time-out), or "
         "lower the ping interval below it (PING_INTERVAL, `ping_interval=`).",
-    )
-    return failed(
-        f"After {after:.1f} s of silence over {session.transport} {how}.",
-        advice if slow else UPSTREAM_SLOW,
-        seconds=round(after, 1),
     )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
 from production.doctor.probe.answers import advice_on, described
 from production.doctor.probe.context import CannotTell, Context
-from production.doctor.probe.troubles import CUT, SILENT
+from production.doctor.probe.troubles import SILENT, advice_on_cut
 from production.doctor.probe.verdicts import Advice, Outcome, failed, passed
 from production.doctor.probe.wire.client import Client
-from production.doctor.probe.wire.engine import POLLING, PONG, PollingSession
+from production.doctor.probe.wire.engine import POLLING, PONG, PollingSession, Session
 from production.doctor.probe.wire.faults import Cut, Refused
 from production.realtime.heartbeat import EVENT as HEARTBEAT
 
@@ -22,6 +23,9 @@ LARGEST_SENT = 8_000_000
 
 UNKNOWN_EVENT_PATIENCE = 3.0
 """Seconds to wait for the acknowledgement of an event that the service may not have."""
+
+END_PATIENCE = 3.0
+"""Seconds that a service has to end the session of a client that sends too much."""
 
 NOT_ACKNOWLEDGED = Advice(
     "The event has no handler that returns, or the service is blocked.",
@@ -83,7 +87,9 @@ def large(context: Context) -> Outcome:
                 websocket.send(message)
                 websocket.websocket.round_trip()
             except Cut as cut:
-                return failed(f"After a message of {size:,} bytes {cut.described}.", CUT)
+                return failed(
+                    f"After a message of {size:,} bytes {cut.described}.", advice_on_cut(cut)
+                )
             except TimeoutError:
                 return failed(f"After a message of {size:,} bytes nothing was answered.", SILENT)
     return passed(f"{size:,} bytes over {' and '.join(sorted(context.transports))}.", bytes=size)
@@ -101,6 +107,8 @@ def oversize(context: Context) -> Outcome:
     session = context.open_websocket()
     try:
         session.send(PONG + "x" * size)
+        # Some servers answer pings in one thread and look at messages in another.
+        _listen(session, END_PATIENCE)
         session.websocket.round_trip()
     except Cut as cut:
         context.open_websocket().leave()
@@ -110,6 +118,17 @@ def oversize(context: Context) -> Outcome:
     finally:
         session.leave()
     return failed(f"A message of {size:,} bytes was taken.", TOO_MUCH_TAKEN, bytes=size)
+
+
+def _listen(session: Session, seconds: float) -> None:
+    """Receive for some time.
+
+    :raises Cut: if the session ends.
+    """
+    deadline = time.monotonic() + seconds
+    with contextlib.suppress(TimeoutError):
+        while True:
+            session.receive(deadline - time.monotonic())
 
 
 def _limit(context: Context) -> int:

@@ -32,9 +32,9 @@ def delivery(context: Context) -> Outcome:
     """Let clients of two processes send each other a message."""
     with contextlib.ExitStack() as stack:
         first, facts = _greeted(context, stack)
-        for _ in range(SESSIONS_PER_WORKER * int(facts["workers"])):
+        for _ in range(SESSIONS_PER_WORKER * facts["workers"]):
             second, other_facts = _greeted(context, stack)
-            if other_facts["process"] != facts["process"]:
+            if other_facts.get("process") != facts.get("process"):
                 return _exchange(first, second, facts, other_facts)
     raise CannotTell(f"One process serves all sessions here ({facts['workers']} configured).")
 
@@ -46,7 +46,7 @@ def _greeted(context: Context, stack: contextlib.ExitStack) -> tuple[Client, dic
         facts = client.call("greet")
     except (NotWelcome, TimeoutError):
         raise CannotTell(UNKNOWN_PROCESS) from None
-    if not isinstance(facts, dict) or not {"process", "workers"} <= facts.keys():
+    if not (isinstance(facts, dict) and isinstance(facts.get("workers"), int)):
         raise CannotTell(UNKNOWN_PROCESS)
     return client, facts
 
@@ -54,7 +54,7 @@ def _greeted(context: Context, stack: contextlib.ExitStack) -> tuple[Client, dic
 def _exchange(
     first: Client, second: Client, facts: dict[str, Any], other_facts: dict[str, Any]
 ) -> Outcome:
-    between = f"from {facts['process']} to {other_facts['process']}"
+    between = f"from {facts.get('process')} to {other_facts.get('process')}"
     for sender, receiver in ((first, second), (second, first)):
         sender.call("deliver", {"to": receiver.sid})
         try:

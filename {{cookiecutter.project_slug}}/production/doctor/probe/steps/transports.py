@@ -20,6 +20,7 @@ from production.doctor.probe.wire.engine import (
     WEBSOCKET,
     PollingSession,
     WebSocketSession,
+    upgraded_session,
 )
 from production.doctor.probe.wire.faults import Refused
 from production.doctor.probe.wire.http import Answer
@@ -54,17 +55,14 @@ def polling(context: Context) -> Outcome:
 def upgrade(context: Context) -> Outcome:
     """Open a session over long polling and move it to a WebSocket."""
     _needs_polling(context)
-    session = PollingSession(context.target)
-    if WEBSOCKET not in session.handshake.upgrades:
-        session.leave()
+    if WEBSOCKET not in context.working_handshake().upgrades:
         return failed("The handshake offers no WebSocket.", NO_WEBSOCKET)
     try:
-        upgraded = WebSocketSession(context.target, session)
+        with upgraded_session(context.target) as session:
+            seconds = session.websocket.round_trip()
     except Refused as refusal:
-        session.leave()
         return _no_websocket(context, _plainer(context, refusal))
-    with upgraded:
-        seconds = upgraded.websocket.round_trip()
+    context.upgrades = True
     return passed(f"Moved to a WebSocket, which answers within {seconds * 1000:.0f} ms.")
 
 
@@ -123,7 +121,7 @@ def _plainer(context: Context, refusal: Refused) -> Refused:
 
 
 def _no_websocket(context: Context, refusal: Refused) -> Outcome:
-    advice = advice_on(refusal.answer, WEBSOCKET)
+    advice = advice_on(refusal.answer, refusal.transport)
     offers_none = context.handshake is not None and WEBSOCKET not in context.handshake.upgrades
     if advice is STRANGE and offers_none:
         advice = NO_WEBSOCKET

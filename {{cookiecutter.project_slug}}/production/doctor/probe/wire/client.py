@@ -10,8 +10,8 @@ from typing import Any
 from socketio import packet as types
 from socketio.packet import Packet
 
-from production.doctor.probe.wire.engine import MESSAGE, Session
-from production.doctor.probe.wire.faults import WireFault
+from production.doctor.probe.wire.engine import MESSAGE, Session, excerpt
+from production.doctor.probe.wire.faults import Garbled, WireFault
 
 
 class NotWelcome(WireFault):
@@ -91,7 +91,7 @@ class Client:
                 continue
             if matches(one):
                 return one
-            if one.packet_type in {types.DISCONNECT}:
+            if one.packet_type == types.DISCONNECT:
                 raise NotWelcome(one.data or "disconnected by the server")
             self._kept.append(one)
 
@@ -100,7 +100,10 @@ class Client:
         text = self.session.receive(deadline - time.monotonic())
         if not text.startswith(MESSAGE):
             return None
-        received = Packet(encoded_packet=text[1:])
+        try:
+            received = Packet(encoded_packet=text[1:])
+        except (ValueError, TypeError, IndexError) as error:
+            raise Garbled(f"This is no packet of Socket.IO: {excerpt(text)}.") from error
         return received if (received.namespace or "/") == self.namespace else None
 
     def __enter__(self) -> Client:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any, Self
 
 from production.doctor.probe.target import Target
 from production.doctor.probe.wire.faults import Cut, Garbled, Refused
 from production.doctor.probe.wire.http import Answer, Browser
 from production.doctor.probe.wire.websocket import WebSocket
+
+CLOSE_NORMAL = 1000
+"""The close code of an end that is meant (RFC 6455, section 7.4.1)."""
 
 OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE = "0", "1", "2", "3", "4", "5"
 """Packet types: the first character of a packet."""
@@ -61,9 +66,9 @@ def read_handshake(packet: str) -> Handshake:
         return Handshake(
             str(fields["sid"]),
             tuple(fields.get("upgrades", ())),
-            fields["pingInterval"] / 1000,
-            fields["pingTimeout"] / 1000,
-            fields.get("maxPayload"),
+            float(fields["pingInterval"]) / 1000,
+            float(fields["pingTimeout"]) / 1000,
+            int(fields["maxPayload"]) if "maxPayload" in fields else None,
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         raise Garbled(f"A session was to open, and this came: {excerpt(packet)}.") from None
@@ -113,7 +118,7 @@ class Session(ABC):
             if packet == PING:
                 self.send(PONG)
             elif packet == CLOSE:
-                raise Cut(None, "the server sent a close packet")
+                raise Cut(CLOSE_NORMAL, "the server ended the session")
             else:
                 return packet
 
@@ -175,10 +180,8 @@ class PollingSession(Session):
 
     def leave(self) -> None:
         """Send the close packet."""
-        try:
+        with contextlib.suppress(OSError, HTTPException):
             self.post(CLOSE)
-        except OSError:
-            return
 
 
 class WebSocketSession(Session):
@@ -232,6 +235,20 @@ class WebSocketSession(Session):
         if answer != f"{PONG}probe":
             raise Garbled(f"The upgrade's probe was answered by {excerpt(answer)}.")
         self.send(UPGRADE)
+
+
+def upgraded_session(target: Target) -> WebSocketSession:
+    """Open a session over long polling and move it to a WebSocket.
+
+    :param target: the service.
+    :raises Refused: if it does not open, or does not move.
+    """
+    polling = PollingSession(target)
+    try:
+        return WebSocketSession(target, polling)
+    except BaseException:
+        polling.leave()
+        raise
 
 
 def _packets(answer: Answer) -> list[str]:

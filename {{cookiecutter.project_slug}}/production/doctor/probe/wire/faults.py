@@ -4,6 +4,22 @@ from __future__ import annotations
 
 from production.doctor.probe.wire.http import Answer
 
+CLOSE_CODES = {
+    1000: "normal closure",
+    1001: "going away",
+    1002: "protocol error",
+    1003: "unsupported data",
+    1005: "no code given",
+    1007: "invalid data",
+    1008: "policy violation",
+    1009: "message too big",
+    1011: "internal error",
+    1012: "service restart",
+    1013: "try again later",
+    1014: "bad gateway",
+}
+"""What close codes stand for (RFC 6455, section 7.4.1, and IANA's registry of WebSocket close codes)."""
+
 
 class WireFault(Exception):
     """The other side does not do what the protocols ask of it."""
@@ -39,9 +55,8 @@ class Cut(WireFault):
         """How it ended, in words."""
         if self.code is None:
             return "the connection was cut without a close frame"
-        return f"the connection was closed with code {self.code}" + (
-            f" ({self.reason})" if self.reason else ""
-        )
+        meaning = self.reason or CLOSE_CODES.get(self.code, "a code of its own")
+        return f"the connection was closed with code {self.code} ({meaning})"
 
 
 class Garbled(WireFault):

@@ -8,11 +8,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
+from urllib.parse import quote
 
 from production.doctor.probe.target import Target
 
 LONGEST_BODY = 5_000_000
 """Bytes of an answer that are read; a page or a script is smaller."""
+
+URL_CHARACTERS = "%/:?#[]@!$&'()*+,;="
+"""What stays as it is in a path with its query (RFC 3986, section 2.2)."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class Browser:
             sent = {"Host": self.target.authority, "Connection": "close", **self.cookie_header()}
             # A server that refuses a body may do so before all of it was sent.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                connection.request(method, path, body, {**sent, **headers})
+                connection.request(method, quote(path, URL_CHARACTERS), body, {**sent, **headers})
             response = connection.getresponse()
             self._keep(response.headers.get_all("Set-Cookie") or [])
             return Answer(
