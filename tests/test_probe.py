@@ -201,7 +201,7 @@ def test_a_proxy_that_cuts_silent_sessions_is_named(
     service: Start, behind: Callable[..., str]
 ) -> None:
     url = behind(service("threading").url, HOST, UPGRADING, "proxy_read_timeout 5s;")
-    steps = probed(url, *only("handshake", "websocket", "idle"))
+    steps = probed(url, *only("handshake", "polling", "websocket", "idle"))
     assert named(steps, "failed") == {"idle"}
     seconds = re.search(r"After (\d+\.\d) s of silence", steps["idle"]["seen"])
     assert seconds is not None, steps
@@ -212,7 +212,7 @@ def test_a_proxy_that_cuts_silent_sessions_is_named(
 
 def test_a_proxy_with_a_lower_limit_is_named(service: Start, behind: Callable[..., str]) -> None:
     url = behind(service("threading").url, HOST, UPGRADING, "client_max_body_size 100k;")
-    steps = probed(url, *only("handshake", "websocket", "large"))
+    steps = probed(url, *only("handshake", "polling", "websocket", "large"))
     assert steps["large"]["figures"]["status"] == 413
     assert "client_max_body_size" in steps["large"]["fix"]
 
@@ -346,9 +346,14 @@ def authority(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> trustme.CA:
     return authority
 
 
+def in_days(days: float) -> datetime.datetime:
+    """Return the moment in so many days."""
+    return datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+
+
 def tls_steps(authority: trustme.CA, name: str, days: float, *arguments: str) -> Steps:
     """Probe a server whose certificate is for a name and some days."""
-    ends_at = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+    ends_at = in_days(days)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(
         name, not_before=ends_at - datetime.timedelta(days=90), not_after=ends_at
@@ -383,6 +388,35 @@ def test_a_certificate_that_browsers_refuse_is_named(
     steps = tls_steps(authority, name, days, "--insecure")
     assert "not verified" in steps["tls"]["seen"]
     assert steps["http"]["verdict"] == "passed"
+
+
+def test_a_service_behind_tls_has_no_fault(
+    service: Start, authority: trustme.CA, tmp_path: Path
+) -> None:
+    port = free_port()
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    issued = authority.issue_cert("127.0.0.1", not_after=in_days(60))
+    issued.private_key_pem.write_to_path(key)
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    served = service("threading", TRUSTED_PROXIES="1")
+    forwarded = "proxy_set_header X-Forwarded-Proto $scheme;"
+    text = site(port, served.url, HOST, UPGRADING, forwarded).replace(
+        f"listen 127.0.0.1:{port};",
+        f"listen 127.0.0.1:{port} ssl; ssl_certificate {certificate}; ssl_certificate_key {key};",
+    )
+    with nginx(tmp_path, text, port):
+        steps = probed(f"https://127.0.0.1:{port}", *NOT_IDLE)
+        assert named(steps, "failed") == set(), steps
+        assert named(steps, "could not tell") == {"server", "processes"}
+        plain = probed(f"http://127.0.0.1:{port}")
+    assert "speaks TLS" in plain["http"]["cause"]
+
+
+def test_a_redirection_to_tls_is_named() -> None:
+    redirection = Canned("301 Moved Permanently", "", ("Location: https://shop.example.org/",))
+    with answering(redirection.raw()) as port:
+        steps = probed(f"127.0.0.1:{port}")
+    assert steps["http"]["seen"] == "Answered 301: it is at https://shop.example.org/."
 
 
 def test_a_port_without_tls_is_named() -> None:

@@ -124,6 +124,9 @@ STRANGE = Advice(
     "See the logs of the proxy and of the service for this request.",
 )
 
+# An id is as good as the session, so none gets into a report.
+SESSION_ID = re.compile(r"session [\w.~-]{8,}")
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -194,6 +197,6 @@ def described(refusal: Refused) -> str:
     if answer.status in {301, 302, 303, 307, 308}:
         what = f"to {answer.headers.get('location', 'nowhere')}"
     else:
-        what = excerpt(answer.text) if answer.body else "nothing more"
+        what = excerpt(SESSION_ID.sub("session …", answer.text)) if answer.body else "nothing more"
     by = f" by {answer.server}" if answer.server else ""
     return f"answered {answer.status}{by}: {what}"

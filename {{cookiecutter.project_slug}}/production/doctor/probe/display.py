@@ -7,10 +7,11 @@ import textwrap
 from typing import TextIO
 
 from production.doctor.probe.plan import NAMES, Step
-from production.doctor.probe.verdicts import Report, Result, Verdict
+from production.doctor.probe.verdicts import Advice, Report, Result, Verdict
 
 WIDEST_NAME = max(map(len, NAMES))
 WIDEST_VERDICT = max(map(len, Verdict))
+INDENT = " " * (WIDEST_VERDICT + WIDEST_NAME + 4)
 WIDEST_LINE = 100
 """Columns in which texts are wrapped, however wide the terminal is."""
 
@@ -28,6 +29,7 @@ class Display:
         self._stream = stream
         self._is_terminal = stream.isatty()
         self._name = ""
+        self._explained: dict[Advice, str] = {}
 
     def begin(self, step: Step) -> None:
         """Say what is tried."""
@@ -41,12 +43,27 @@ class Display:
     def end(self, result: Result) -> None:
         """Say how the step ended, and what to do about it."""
         self._show("")
-        self._write(described(result))
+        self._write(self._described(result))
 
     def summary(self, report: Report) -> None:
         """Say how the whole ended."""
         counts = ", ".join(f"{report.count(verdict)} {verdict}" for verdict in Verdict)
         self._write(f"\n{report.url}: {counts}.\n")
+
+    def _described(self, result: Result) -> str:
+        """Return a result as lines; what was explained before is not explained again."""
+        outcome = result.outcome
+        lines = _wrapped(
+            f"{outcome.verdict:<{WIDEST_VERDICT}}  {result.name:<{WIDEST_NAME}}  ", outcome.seen
+        )
+        advice = Advice(outcome.cause, outcome.fix)
+        if advice in self._explained:
+            lines += _wrapped(INDENT, f"(as for {self._explained[advice]})")
+        elif advice.cause:
+            self._explained[advice] = result.name
+            lines += _wrapped(f"{INDENT}cause: ", advice.cause)
+            lines += _wrapped(f"{INDENT}fix: ", advice.fix)
+        return "".join(f"{_printable(line)}\n" for line in lines)
 
     def _show(self, text: str) -> None:
         """Replace the line on a terminal; elsewhere what is under way is not written."""
@@ -60,19 +77,8 @@ class Display:
         self._stream.flush()
 
 
-def described(result: Result) -> str:
-    """Return a result as lines, without characters by which a service could play on the terminal."""
-    outcome = result.outcome
-    first = f"{outcome.verdict:<{WIDEST_VERDICT}}  {result.name:<{WIDEST_NAME}}  "
-    lines = _wrapped(first, outcome.seen)
-    if outcome.cause:
-        lines += _wrapped(f"{'':<{len(first)}}cause: ", outcome.cause)
-    if outcome.fix:
-        lines += _wrapped(f"{'':<{len(first)}}fix: ", outcome.fix)
-    return "".join(f"{_printable(line)}\n" for line in lines)
-
-
 def _printable(text: str) -> str:
+    """Replace characters by which a service could play on the terminal."""
     return "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 

@@ -126,7 +126,7 @@ def _ended(session: Session, trouble: Exception, after: float) -> Outcome:
     advice = _cut_by_a_proxy(session, after)
     how = "the connection was cut"
     if isinstance(trouble, Refused):
-        how = f"was answered {trouble.answer.status}"
+        how = f"the poll was answered {trouble.answer.status}"
         if trouble.answer.status not in GATEWAY_STATUSES:
             advice = advice_on(trouble.answer, session.transport)
     elif isinstance(trouble, Cut):

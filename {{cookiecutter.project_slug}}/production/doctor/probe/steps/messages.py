@@ -24,7 +24,7 @@ LARGEST_SENT = 8_000_000
 UNKNOWN_EVENT_PATIENCE = 3.0
 """Seconds to wait for the acknowledgement of an event that the service may not have."""
 
-END_PATIENCE = 3.0
+END_PATIENCE = 5.0
 """Seconds that a service has to end the session of a client that sends too much."""
 
 NOT_ACKNOWLEDGED = Advice(

@@ -35,7 +35,6 @@ def handshake(context: Context) -> Outcome:
         advice = advice_on(refusal.answer, POLLING)
         seen = f"The request was {described(refusal)}."
         return unknown(seen, advice) if advice is NO_POLLING else failed(seen, advice)
-    context.transports.add(POLLING)
     return passed(_summary(session.handshake), **_figures(session.handshake))
 
 

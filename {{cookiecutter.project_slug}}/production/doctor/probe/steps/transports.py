@@ -18,6 +18,7 @@ from production.doctor.probe.wire.engine import (
     POLLING,
     PONG,
     WEBSOCKET,
+    Handshake,
     PollingSession,
     WebSocketSession,
     upgraded_session,
@@ -35,17 +36,18 @@ AT_ONCE = 5
 
 def polling(context: Context) -> Outcome:
     """Send many requests of one session, each on a connection of its own."""
-    _needs_polling(context)
+    _polling_handshake(context)
     sessions = 0
     for sessions in range(1, context.amounts.clients + 1):
         context.tell(f"session {sessions} of {context.amounts.clients}")
         with PollingSession(context.target) as session:
             strays = _strays(session, with_cookies=True)
             if strays:
-                return _lost(session, strays)
+                return _lost(strays)
             needs_cookies = bool(session.browser.cookies) and bool(
                 _strays(session, with_cookies=False)
             )
+    context.transports.add(POLLING)
     seen = f"{sessions} sessions, {REQUESTS} requests each: all found their session"
     if needs_cookies:
         return passed(f"{seen}, thanks to a cookie: clients without cookies need WebSockets only.")
@@ -54,8 +56,7 @@ def polling(context: Context) -> Outcome:
 
 def upgrade(context: Context) -> Outcome:
     """Open a session over long polling and move it to a WebSocket."""
-    _needs_polling(context)
-    if WEBSOCKET not in context.working_handshake().upgrades:
+    if WEBSOCKET not in _polling_handshake(context).upgrades:
         return failed("The handshake offers no WebSocket.", NO_WEBSOCKET)
     try:
         with upgraded_session(context.target) as session:
@@ -79,9 +80,10 @@ def websocket(context: Context) -> Outcome:
     return passed(f"Open, and answers within {seconds * 1000:.0f} ms.")
 
 
-def _needs_polling(context: Context) -> None:
-    if POLLING not in context.transports:
-        raise CannotTell("Long polling does not work here, see above.")
+def _polling_handshake(context: Context) -> Handshake:
+    if context.handshake is None:
+        raise CannotTell("No session opens over long polling, see above.")
+    return context.handshake
 
 
 def _strays(session: PollingSession, *, with_cookies: bool) -> list[Answer]:
@@ -94,12 +96,12 @@ def _strays(session: PollingSession, *, with_cookies: bool) -> list[Answer]:
         return [answer for answer in pool.map(send, range(REQUESTS)) if answer.status != 200]
 
 
-def _lost(session: PollingSession, strays: list[Answer]) -> Outcome:
+def _lost(strays: list[Answer]) -> Outcome:
     first = next(filter(session_is_unknown, strays), strays[0])
     advice = NOT_STICKY if session_is_unknown(first) else advice_on(first, POLLING)
-    described_first = described(Refused(first, POLLING)).replace(session.handshake.sid, "…")
+    how = described(Refused(first, POLLING))
     return failed(
-        f"{len(strays)} of {REQUESTS} requests of one session did not find it: {described_first}.",
+        f"{len(strays)} of {REQUESTS} requests of one session did not find it: {how}.",
         advice,
         requests=REQUESTS,
         lost=len(strays),

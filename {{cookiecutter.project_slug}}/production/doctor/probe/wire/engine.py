@@ -174,7 +174,7 @@ class PollingSession(Session):
         while not self._arrived:
             left = max(deadline - time.monotonic(), 0.001)
             self._arrived = _packets(
-                self.browser.wait_for(self.request, self._target.sent_headers(), left)
+                self.browser.get(self.request, self._target.sent_headers(), left)
             )
         return self._arrived.pop(0)
 

@@ -60,20 +60,14 @@ class Browser:
         self.target = target
         self.cookies: dict[str, str] = {}
 
-    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+    def get(self, path: str, headers: Mapping[str, str], within: float | None = None) -> Answer:
         """Send a GET request.
 
+        :param within: seconds that the answer may take; the target's patience by default.
         :raises OSError: if there is no connection, or no answer in time.
         :raises http.client.HTTPException: if what comes back is not HTTP.
         """
-        return self._exchange("GET", path, headers or {}, None, self.target.patience)
-
-    def wait_for(self, path: str, headers: Mapping[str, str], seconds: float) -> Answer:
-        """Send a GET request whose answer may take its time.
-
-        :param seconds: how long.
-        """
-        return self._exchange("GET", path, headers, None, seconds)
+        return self._exchange("GET", path, headers, None, within or self.target.patience)
 
     def post(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Send a POST request; it raises what :meth:`get` does."""
