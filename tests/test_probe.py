@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from baking import ASYNC_MODES, Bake, clean_environment
+from baking import ASYNC_MODES, TEMPLATE, Bake, clean_environment
 from probing import (
     HOST,
     UPGRADING,
@@ -491,6 +491,11 @@ def test_a_terminal_shows_how_far_a_step_is() -> None:
     assert lines[1].endswith(STEPS[0].title)
     assert lines[2].endswith("3 of 20")
     assert lines[-1].startswith("passed")
+
+
+def test_the_documentation_has_a_row_for_every_step() -> None:
+    text = (TEMPLATE / "docs" / "probe.md").read_text()
+    assert re.findall(r"^\| `([\w-]+)` \|", text, re.MULTILINE) == list(NAMES)
 
 
 def test_the_help_lists_every_step(capsys: pytest.CaptureFixture[str]) -> None:
