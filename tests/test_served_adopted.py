@@ -250,6 +250,9 @@ def test_a_factory_that_returns_a_tuple_behind_a_login_on_its_own_path(served: S
     assert app.get("/health").json() == {"mine": True}
     assert app.get("/health/ready").json()["status"] == "pass"
     assert app.logged(path="/health", level="warning")
+    assert 'data-socket-path="/live/socket"' in app.get("/diagnostics").text
+    diagnosing = app.connect("/diagnostics", socketio_path="live/socket")
+    assert diagnosing.call("greet", namespace="/diagnostics")["workers"] == 1
     assert_clean_end(app)
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,53 +11,12 @@ import psutil
 import pytest
 import socketio
 
-from baking import Bake, clean_environment
+from baking import Bake
 from queues import running
 from rawclient import http, open_websocket
 from routed import spread
+from stacks import PATIENCE, Stack
 from waiting import eventually
-
-PATIENCE = 60.0
-
-
-class Stack:
-    """``python -m production.process.stack`` in a generated project."""
-
-    def __init__(self, project: Path, output: Path, *arguments: str, **environment: str) -> None:
-        self._output = output
-        with output.open("wb") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "production.process.stack", *arguments],
-                cwd=project,
-                env={**clean_environment(), **environment},
-                stdout=file,
-                stderr=subprocess.STDOUT,
-            )
-
-    @property
-    def output(self) -> str:
-        """What it has printed so far."""
-        return self._output.read_text()
-
-    def url(self) -> str:
-        """Wait until it serves and return where."""
-        eventually(
-            lambda: "Serving" in self.output or self.process.poll() is not None,
-            PATIENCE,
-            lambda: self.output,
-        )
-        found = re.search(r"Serving (\S+);", self.output)
-        assert found, self.output
-        return found[1]
-
-    def parts(self) -> list[psutil.Process]:
-        """Return all processes that it has started."""
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    def leave(self, number: int) -> int:
-        """Ask it to leave; return its exit status."""
-        self.process.send_signal(number)
-        return self.process.wait(PATIENCE)
 
 
 def lives(process: psutil.Process) -> bool:

@@ -1,25 +1,12 @@
 // node page.mjs URL DIRECTORY: two windows of the live board in a real Chromium, as people use them.
 // Prints one JSON line per check and puts screenshots into DIRECTORY; exits 1 if a check failed.
 
-import { mkdirSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
+import { mkdirSync } from "node:fs";
+import { launch, violations } from "./chromium.mjs";
 
 const [url, directory] = process.argv.slice(2);
-const axe = readFileSync(fileURLToPath(import.meta.resolve("axe-core/axe.min.js")), "utf8");
 const PATIENCE = 15_000;
 const REFRESHES = 5;
-
-// Without these, Chromium looks for its maker's hosts; as root it refuses to run in a sandbox.
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 
 let failed = false;
 const complaints = [];
@@ -53,13 +40,6 @@ async function publish(page, message) {
 }
 
 const shows = (page, message) => page.locator("#channels li", { hasText: message }).waitFor();
-
-async function violations(page) {
-  // The page's Content-Security-Policy may forbid further scripts; evaluating is not one.
-  await page.evaluate(axe);
-  const report = await page.evaluate(() => window.axe.run());
-  return report.violations.map((violation) => violation.id);
-}
 
 async function look(browser) {
   const light = await open(browser, { colorScheme: "light" });
@@ -96,7 +76,7 @@ async function look(browser) {
 }
 
 mkdirSync(directory, { recursive: true });
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: FLAGS });
+const browser = await launch();
 try {
   await look(browser);
 } catch (error) {

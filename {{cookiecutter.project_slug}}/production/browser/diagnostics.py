@@ -1,7 +1,7 @@
 """The page ``/diagnostics``: the browser tries every way to the service and says what it meets.
 
 Its own part is small: the page, a frame that is refreshed over and over, and what the service saw of
-a request. The rest is in ``static/diagnostics*.js`` and in :mod:`production.browser.trials`.
+a request. The rest is in ``static/diagnostics*.js`` and in :mod:`production.browser.diagnostics_events`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, request
 
-from production.browser import trials
+from production.browser import diagnostics_events
 from production.browser.page import render_page
 from production.state import ServiceState
 
@@ -28,7 +28,7 @@ FORWARDED = (
 )
 """Headers by which a proxy says what it was asked for."""
 
-blueprint = Blueprint("diagnostics", __name__, template_folder="templates")
+blueprint = Blueprint("production-diagnostics", __name__, template_folder="templates")
 
 
 def init_app(app: Flask, state: ServiceState) -> None:
@@ -39,7 +39,7 @@ def init_app(app: Flask, state: ServiceState) -> None:
     """
     if state.settings.diagnostics_page:
         app.register_blueprint(blueprint)
-        trials.register(state)
+        diagnostics_events.register(state)
 
 
 @blueprint.get("/diagnostics")
@@ -61,17 +61,17 @@ def seen() -> tuple[dict[str, Any], dict[str, str]]:
     What proxies name of each other stays untold: it concerns nobody but the service's owner.
     """
     settings = _state().settings
+    forwarded = {
+        name: request.headers[name].count(",") + 1 for name in FORWARDED if name in request.headers
+    }
     return {
         "scheme": request.scheme,
         "host": request.host,
         "client_address": request.remote_addr,
-        "forwarded": {
-            name: request.headers[name].count(",") + 1
-            for name in FORWARDED
-            if name in request.headers
-        },
+        "forwarded": forwarded,
         "believed": settings.trusted_proxies > 0,
-        "process": trials.name_of_process(settings),
+        "too_few": settings.trusted_proxies > forwarded.get("X-Forwarded-For", 0),
+        "process": diagnostics_events.name_of_process(settings),
     }, {"Cache-Control": "no-store"}
 
 
@@ -79,7 +79,7 @@ def _page(template: str, *, framed_by: str) -> Response:
     """Render a page that may speak to the service that it names, by default its own."""
     return render_page(
         template,
-        origins=_origins(request.args.get("service", "")),
+        origins=_origins(request.args.get("service", "").removesuffix("/")),
         framed_by=framed_by,
         root=request.script_root,
         socket_path=request.script_root + _state().socketio.server.eio.endpoint.rstrip("/"),

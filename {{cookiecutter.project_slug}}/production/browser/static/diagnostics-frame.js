@@ -3,7 +3,7 @@
 import { openSession, serviceOf } from "./diagnostics-steps.js";
 
 const service = serviceOf(window);
-const transports = new URLSearchParams(location.search).get("transports").split(",");
+const transports = (new URLSearchParams(location.search).get("transports") ?? "polling").split(",");
 const tell = (outcome) => parent.postMessage({ refreshed: outcome }, location.origin);
 
 openSession(window.io, service, transports).then(

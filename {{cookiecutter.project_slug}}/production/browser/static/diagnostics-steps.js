@@ -22,11 +22,19 @@ const JOIN = `40${NAMESPACE},`;
  */
 export function serviceOf({ location, document }) {
   const { root = "", socketPath } = document.body.dataset;
-  const named = new URLSearchParams(location.search).get("service");
-  const origin = named ? new URL(named).origin : location.origin;
+  const named = new URLSearchParams(location.search).get("service")?.replace(/\/$/, "");
+  const origin = isOrigin(named) ? named : location.origin;
   return origin === location.origin
     ? { origin, root, socketPath, crossOrigin: false }
     : { origin, root: "", socketPath: "/socket.io", crossOrigin: true };
+}
+
+function isOrigin(text) {
+  try {
+    return new URL(text).origin === text;
+  } catch {
+    return false;
+  }
 }
 
 /** Ask over HTTP: `{ status, body, milliseconds }`, or `{ error, answers }` if that cannot be read. */
@@ -157,7 +165,7 @@ export async function tryRoundTrips(io, service, transports) {
     for (let number = 0; number < ROUND_TRIPS; number += 1) {
       const start = performance.now();
       try {
-        await question(socket, "echo", { number });
+        await question(socket, "heartbeat", { sent_at: number });
         samples.push(performance.now() - start);
       } catch {
         // Counted by its absence.
@@ -189,7 +197,9 @@ export async function tryProcesses(io, service, transports) {
     const delivered = (await isDelivered(first, other)) && (await isDelivered(other, first));
     return { ...facts, to: other.process, delivered };
   } finally {
-    sessions.forEach(({ socket }) => socket.disconnect());
+    for (const { socket } of sessions) {
+      socket.disconnect();
+    }
   }
 }
 
@@ -257,7 +267,7 @@ function outcomeOf(frame) {
         settle(message.data.refreshed);
       }
     };
-    const timer = setTimeout(settle, 2 * PATIENCE, { connected: false, message: "the page did not load" });
+    const timer = setTimeout(settle, 2 * PATIENCE, { connected: false, silent: true });
     addEventListener("message", hear);
   });
 }
@@ -278,7 +288,11 @@ export async function trySilence(io, service, transports, onProgress, stop) {
     const end = await new Promise((resolve) => {
       socket.io.once("ping", () => resolve({ ended: "ping" }));
       socket.once("disconnect", (reason) => resolve({ ended: "cut", reason }));
-      stop.addEventListener("abort", () => resolve({ ended: "skipped" }));
+      const skip = () => resolve({ ended: "skipped" });
+      stop.addEventListener("abort", skip);
+      if (stop.aborted) {
+        skip();
+      }
       setTimeout(resolve, longest * 1000, { ended: "time" });
     });
     clearInterval(progress);

@@ -75,6 +75,7 @@ export const STEPS = [
 
 // --- Causes -----------------------------------------------------------------
 
+// What may be wrong, what to do, and the lines of a configuration that do it.
 const CAUSES = {
   mixedContent: {
     cause: "Mixed content: the page came over https, and browsers let it open nothing that is not encrypted.",
@@ -96,6 +97,14 @@ const CAUSES = {
     cause: "Wrong origin: the service was told another scheme or host than the page’s, and takes the page for a stranger’s.",
     fix: "Let the proxy hand on Host and X-Forwarded-Proto, and set TRUSTED_PROXIES to the number of proxies in front; name pages of other hosts in ALLOWED_ORIGINS.",
   },
+  unknownProxy: {
+    cause: "There is a proxy in front that the service does not know of, so that all visitors look like one and its own pages may look foreign.",
+    fix: "Set TRUSTED_PROXIES to the number of proxies in front of it.",
+  },
+  absentProxy: {
+    cause: "The service trusts more proxies than the header X-Forwarded-For names: it takes a proxy for the visitor, or whoever comes past the proxies can say anything.",
+    fix: "Set TRUSTED_PROXIES to the number of proxies in front of it, and let each of them send X-Forwarded-For.",
+  },
   notForwarded: {
     cause: "The proxy does not hand requests for sessions to the service, or hands them to another one.",
     fix: "Forward the path of the sessions, /socket.io/ by default, to the same server as the page.",
@@ -114,7 +123,8 @@ const CAUSES = {
   },
   upgradeHeaders: {
     cause: "Missing upgrade headers: a proxy forwards the request without Upgrade and Connection, which then asks for no WebSocket.",
-    fix: "nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\"; Apache: ProxyPass … upgrade=websocket.",
+    fix: "Let it forward them. For nginx, where it says proxy_pass:",
+    lines: ["proxy_http_version 1.1;", "proxy_set_header Upgrade $http_upgrade;", "proxy_set_header Connection $http_connection;"],
   },
   notLetThrough: {
     cause: "Something between this browser and the service does not let WebSockets through: a company’s proxy, a virus scanner, or a firewall.",
@@ -138,7 +148,8 @@ const CAUSES = {
   },
   impatientProxy: {
     cause: "The proxy’s time-out for silent connections is shorter than the time between two pings.",
-    fix: "Raise it above PING_INTERVAL + PING_TIMEOUT (nginx: proxy_read_timeout), or lower both, and set PROXY_READ_TIMEOUT to what it is.",
+    fix: "Raise it above PING_INTERVAL + PING_TIMEOUT, or lower both, and set PROXY_READ_TIMEOUT to what it is. For nginx:",
+    lines: ["proxy_read_timeout 60s;"],
   },
   workerDied: {
     cause: "The process that served the session has ended.",
@@ -236,17 +247,17 @@ export function judgeRequest(answer, page, crossOrigin) {
   const { protocol, host } = new URL(page);
   const names = Object.entries(saw.forwarded).map(([name, values]) => (values > 1 ? `${name} (${values} values)` : name));
   const seen = `The service saw ${saw.scheme}://${saw.host} and you as ${saw.client_address}; `
-    + (names.length ? `the proxy says ${names.join(", ")}, which is ${saw.believed ? "believed" : "not believed"}.` : "no proxy says anything.");
-  if (`${saw.scheme}:` === protocol && saw.host === host) {
-    return names.length && !saw.believed ? failed(seen, unbelieved) : passed(seen);
+    + (names.length ? `the proxy sends ${names.join(", ")}, which is ${saw.believed ? "believed" : "not believed"}.` : "no proxy sends headers of its own.");
+  const same = `${saw.scheme}:` === protocol && saw.host === host;
+  const asked = same ? "" : ` Your browser asked for ${protocol}//${host}.`;
+  if (names.length && !saw.believed) {
+    return failed(seen + asked, CAUSES.unknownProxy);
   }
-  return failed(`${seen} Your browser asked for ${protocol}//${host}.`, names.length && !saw.believed ? unbelieved : CAUSES.wrongOrigin);
+  if (!same) {
+    return failed(seen + asked, CAUSES.wrongOrigin);
+  }
+  return saw.too_few ? failed(seen, CAUSES.absentProxy) : passed(seen);
 }
-
-const unbelieved = {
-  cause: "There is a proxy in front that the service does not know of, so that all visitors look like one and its own pages may look foreign.",
-  fix: "Set TRUSTED_PROXIES to the number of proxies in front of it.",
-};
 
 /** @param facts `{ opened, joined }`: the answers of the first request and of the one that joins. */
 export function judgePolling({ opened, joined }, crossOrigin) {
@@ -328,9 +339,9 @@ export function judgeUpgrade({ error, upgraded, milliseconds, arrived }, patched
 
 /**
  * @param facts `{ milliseconds }`, or `{ error }` if it did not connect.
- * @param known `{ patched, arrived, pollingWorks, crossOrigin }`, from the steps before.
+ * @param known `{ patched, arrived, pollingCauses }`, from the steps before.
  */
-export function judgeWebSocket({ error, milliseconds }, { patched, arrived, pollingWorks, crossOrigin }) {
+export function judgeWebSocket({ error, milliseconds }, { patched, arrived, pollingCauses = [] }) {
   if (!error) {
     return passed(`A WebSocket was opened without polling first, in ${inMilliseconds(milliseconds)}.`);
   }
@@ -341,8 +352,8 @@ export function judgeWebSocket({ error, milliseconds }, { patched, arrived, poll
   if (patched) {
     return failed(seen, CAUSES.patched);
   }
-  if (!pollingWorks) {
-    return failed(seen, crossOrigin ? CAUSES.twoPorts : CAUSES.wrongOrigin, CAUSES.nothingThere);
+  if (pollingCauses.length) {
+    return failed(seen, ...pollingCauses);
   }
   if (arrived === true) {
     return failed(seen, CAUSES.refusing, CAUSES.answerLost);
@@ -382,9 +393,12 @@ export function judgeReconnect({ error, milliseconds, reason }) {
     : passed(`The connection was cut (${reason}), and the page was back after ${inMilliseconds(milliseconds)}.`);
 }
 
-/** @param loads what the frame said each time: `{ connected, transport, milliseconds, message }`. */
+/** @param loads what the frame said each time: `{ connected, transport, milliseconds, message }`, or `{ silent }`. */
 export function judgeRefresh(loads, asked) {
   const lost = loads.find((load) => !load.connected);
+  if (lost?.silent) {
+    return unknown(`Load ${loads.indexOf(lost) + 1} of ${asked} said nothing: headers that the app adds, such as X-Frame-Options, may forbid the frame that this step needs.`);
+  }
   if (lost) {
     return failed(`Load ${loads.indexOf(lost) + 1} of ${asked} did not connect: ${lost.message}.`, CAUSES.refusing, CAUSES.workerDied);
   }
@@ -456,8 +470,9 @@ export function report(about, results) {
   ];
   for (const { name, verdict, seen, causes } of results) {
     lines.push("", `[${VERDICTS[verdict]}] ${name}`, `  ${seen}`);
-    for (const { cause, fix } of causes) {
+    for (const { cause, fix, lines: configuration = [] } of causes) {
       lines.push(`  Likely cause: ${cause}`, `  What to do:   ${fix}`);
+      lines.push(...configuration.map((line) => `                ${line}`));
     }
   }
   return `${lines.join("\n")}\n`;

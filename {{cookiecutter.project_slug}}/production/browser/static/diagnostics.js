@@ -28,6 +28,7 @@ const TRIALS = {
     const facts = await steps.tryPolling(service);
     const result = verdicts.judgePolling(facts, service.crossOrigin);
     known.pollingWorks = result.verdict === "passed";
+    known.pollingCauses = result.causes;
     known.offersWebSocket = facts.opened.session?.upgrades.includes("websocket") ?? true;
     return result;
   },
@@ -40,7 +41,7 @@ const TRIALS = {
 
   async upgrade({ io, service, known }) {
     if (!known.pollingWorks) {
-      return verdicts.skipped("There is no session to upgrade, as the polling handshake failed.");
+      return verdicts.skipped("There is no session to upgrade, see the polling handshake.");
     }
     if (!known.offersWebSocket) {
       return verdicts.skipped("The service offers no WebSocket: its TRANSPORTS are polling only.");
@@ -56,7 +57,7 @@ const TRIALS = {
     }
     const facts = await steps.tryWebSocket(io, service).catch(({ message }) => ({ error: message }));
     known.webSocketWorks = !facts.error;
-    return verdicts.judgeWebSocket(facts, { ...known, crossOrigin: service.crossOrigin });
+    return verdicts.judgeWebSocket(facts, known);
   },
 
   async roundTrip({ io, service, transports, show }) {
@@ -156,32 +157,37 @@ function createView({ id, name, why }) {
       find(".seen").textContent = seen;
       find(".causes").replaceChildren(...causes.map(causeItem));
       if (hadFocus) {
-        byId("copy").focus();
+        find("h3").focus();
       }
     },
   };
 }
 
-function causeItem({ cause, fix }) {
+function causeItem({ cause, fix, lines = [] }) {
   const item = copy("cause-template");
   item.querySelector(".cause").textContent = cause;
   item.querySelector(".fix").textContent = fix;
+  item.querySelector("pre").textContent = lines.join("\n");
   return item;
 }
 
-/** Put text on the clipboard; on plain http there is only the old way. */
-async function copyText(text) {
-  if (navigator.clipboard) {
-    await navigator.clipboard.writeText(text);
-    return;
+/** Put the report on the clipboard; on plain http, and where the browser says no, in the old way. */
+async function copyReport() {
+  const report = byId("report");
+  try {
+    await navigator.clipboard.writeText(report.value);
+  } catch {
+    report.closest("details").open = true;
+    report.select();
+    document.execCommand("copy");
   }
-  byId("report").closest("details").open = true;
-  byId("report").select();
-  document.execCommand("copy");
+  byId("copied").textContent = "Copied";
 }
 
 async function run(service) {
   const started = new Date().toISOString();
+  byId("summary").dataset.verdict = "running";
+  byId("copied").textContent = "";
   byId("steps").replaceChildren();
   byId("again").disabled = true;
   byId("copy").disabled = true;
@@ -210,10 +216,10 @@ async function run(service) {
 function start() {
   const service = steps.serviceOf(window);
   byId("service").value = service.origin;
-  byId("again").addEventListener("click", () => run(service));
-  byId("copy").addEventListener("click", async () => {
-    await copyText(byId("report").value);
-    byId("copied").textContent = "Copied";
+  byId("copy").addEventListener("click", copyReport);
+  byId("again").addEventListener("click", () => {
+    byId("steps-heading").focus();
+    run(service);
   });
   run(service);
 }

@@ -25,14 +25,8 @@ log = structlog.get_logger(__name__)
 
 NAMESPACE = "/diagnostics"
 
-QUESTIONS_PER_SESSION = 100
-"""Several times as many as the page asks of one session."""
-
-
-class Echo(BaseModel):
-    """What comes back as it was sent."""
-
-    number: int = Field(ge=0, lt=QUESTIONS_PER_SESSION)
+QUESTIONS_PER_SESSION = 20
+"""Several times as many as the page asks of one session, heartbeats aside: every session has those."""
 
 
 class Delivery(BaseModel):
@@ -44,7 +38,7 @@ class Delivery(BaseModel):
     to: str = Field(min_length=1, max_length=64)
 
 
-class Trials:
+class Answers:
     """Answers what the page asks.
 
     :param state: the process to speak of.
@@ -64,13 +58,7 @@ class Trials:
             "workers": settings.web_concurrency,
             "message_queue": isinstance(self._state.socketio.server.manager, QueueManager),
             "ping_interval": settings.ping_interval,
-            "proxy_read_timeout": settings.proxy_read_timeout,
         }
-
-    def echo(self, *arguments: Any) -> dict[str, Any]:
-        """Answer at once, so that the client can measure the way."""
-        self._count()
-        return {"ok": True, "number": parse(Echo, *arguments).number}
 
     def deliver(self, *arguments: Any) -> dict[str, Any]:
         """Send the session that is named a message, wherever it is."""
@@ -90,7 +78,7 @@ class Trials:
         return {"ok": True, "arrived": session.upgrade_arrived if session else None}
 
     def drop(self) -> None:
-        """Cut the asking session's connection, as a process that leaves would."""
+        """Cut the connection under the asking session, without a goodbye of Socket.IO."""
         self._count()
         session = self._session()
         if session is not None:
@@ -101,9 +89,13 @@ class Trials:
         self._questions.pop(_asking(), None)
 
     def _count(self) -> None:
-        self._questions[_asking()] += 1
-        if self._questions[_asking()] > QUESTIONS_PER_SESSION:
+        sid = _asking()
+        self._questions[sid] += 1
+        if self._questions[sid] > QUESTIONS_PER_SESSION:
             raise Rejected("too_many", "This session has asked enough: open another one.")
+        # Its disconnect handler may have run meanwhile, and would not run again.
+        if not self._state.socketio.server.manager.is_connected(sid, NAMESPACE):
+            self.forget()
 
     def _session(self) -> Any:
         server = self._state.socketio.server
@@ -120,10 +112,10 @@ def register(state: ServiceState) -> None:
     if NAMESPACE in server.handlers or NAMESPACE in server.namespace_handlers:
         log.warning("the app has a namespace of its own where the layer's is", namespace=NAMESPACE)
         return
-    trials = Trials(state)
-    for handler in (trials.greet, trials.echo, trials.deliver, trials.upgrade_seen, trials.drop):
+    answers = Answers(state)
+    for handler in (answers.greet, answers.deliver, answers.upgrade_seen, answers.drop):
         socketio.on_event(handler.__name__, handler, namespace=NAMESPACE)
-    socketio.on_event("disconnect", trials.forget, namespace=NAMESPACE)
+    socketio.on_event("disconnect", answers.forget, namespace=NAMESPACE)
     socketio.on_error(NAMESPACE)(answer_error)
 
 
