@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from production.browser.trials import NAMESPACE
+from production.browser.diagnostics_events import NAMESPACE
 from production.doctor.probe.context import CannotTell, Context
 from production.doctor.probe.verdicts import Advice, Outcome, failed, passed
 from production.doctor.probe.wire.client import Client, NotWelcome
