@@ -6,11 +6,13 @@ import contextlib
 import datetime
 import io
 import re
+import signal
 import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -31,7 +33,9 @@ from probing import (
 from production.doctor.cli import main
 from production.doctor.probe.display import Display
 from production.doctor.probe.plan import NAMES, STEPS
+from production.doctor.probe.troubles import explain
 from production.doctor.probe.verdicts import Result, passed
+from production.doctor.probe.wire.faults import Cut
 from proxies import nginx
 from routed import wait_for_workers
 from served import ServedProject, free_port
@@ -101,8 +105,16 @@ def development_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
         yield url
 
 
-def test_the_development_server_is_named(development_server: str) -> None:
-    status, steps, _ = report(development_server, *NOT_IDLE)
+@pytest.fixture(scope="module")
+def development_report(development_server: str) -> tuple[int, Steps, dict[str, Any]]:
+    """Probe the development server once, for those who look at the report."""
+    return report(development_server, *NOT_IDLE)
+
+
+def test_the_development_server_is_named(
+    development_report: tuple[int, Steps, dict[str, Any]],
+) -> None:
+    status, steps, _ = development_report
     assert named(steps, "failed") == {"server"}, steps
     assert "Werkzeug" in steps["server"]["seen"]
     assert "gunicorn" in steps["server"]["fix"]
@@ -146,6 +158,7 @@ def test_two_plain_workers_lack_stickiness(tmp_path: Path) -> None:
     assert steps is not None
     assert "knows its own sessions only" in steps["polling"]["cause"]
     assert re.search(r"\d+ of 20 requests .* 400 by gunicorn", steps["polling"]["seen"])
+    assert "session …" in steps["polling"]["seen"]
     assert {"handshake", "websocket", "joining"} <= named(steps, "passed")
 
 
@@ -202,12 +215,18 @@ def test_a_proxy_that_cuts_silent_sessions_is_named(
 ) -> None:
     url = behind(service("threading").url, HOST, UPGRADING, "proxy_read_timeout 5s;")
     steps = probed(url, *only("handshake", "polling", "websocket", "idle"))
-    assert named(steps, "failed") == {"idle"}
+    assert named(steps, "failed") == {"idle"}, steps
     seconds = re.search(r"After (\d+\.\d) s of silence", steps["idle"]["seen"])
     assert seconds is not None, steps
     assert float(seconds[1]) >= 4.9
     assert "the service pings only every 25 s" in steps["idle"]["cause"]
     assert "above 45 s" in steps["idle"]["fix"]
+
+
+def test_a_short_wait_tells_nothing(service: Start) -> None:
+    steps = probed(service("threading").url, "--idle", "0.3", *only("websocket", "idle"))
+    assert steps["idle"]["verdict"] == "could not tell"
+    assert "--idle 30 tells" in steps["idle"]["seen"]
 
 
 def test_a_proxy_with_a_lower_limit_is_named(service: Start, behind: Callable[..., str]) -> None:
@@ -305,6 +324,16 @@ def test_a_page_with_a_fixed_address_is_named() -> None:
         steps = probed(f"127.0.0.1:{port}", *only("page"))
     assert steps["page"]["figures"]["codes"] == "FSP909"
     assert "localhost:5001" in steps["page"]["seen"]
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [(None, "a time-out"), (1008, "rules forbid it"), (1009, "smaller"), (1012, "leaving")],
+)
+def test_the_end_of_a_connection_is_explained(code: int | None, cause: str) -> None:
+    outcome = explain(Cut(code))
+    assert cause in outcome.cause
+    assert str(code or "without a close frame") in outcome.seen
 
 
 def test_an_address_without_anyone_is_explained() -> None:
@@ -428,8 +457,10 @@ def test_a_port_without_tls_is_named() -> None:
 # The command
 
 
-def test_the_document_keeps_its_form(development_server: str) -> None:
-    _, steps, document = report(development_server, *NOT_IDLE)
+def test_the_document_keeps_its_form(
+    development_server: str, development_report: tuple[int, Steps, dict[str, Any]]
+) -> None:
+    _, steps, document = development_report
     assert document.keys() == {"version", "url", "verdict", "counts", "steps"}
     assert document["version"] == 1
     assert document["url"] == f"{development_server}/"
@@ -462,6 +493,23 @@ def test_the_command_speaks_for_people(bake: Bake, development_server: str) -> N
     assert "could not tell  tls" in probe.stdout
     assert "fix: Serve with gunicorn" in probe.stdout
     assert probe.stdout.endswith("1 passed, 1 failed, 1 could not tell.\n")
+
+
+def test_nobody_waits_after_an_interruption(bake: Bake, development_server: str) -> None:
+    chosen = ("--idle", "3600", *only("websocket", "idle"))
+    with subprocess.Popen(
+        [sys.executable, "-m", "production.doctor", "probe", development_server, *chosen],
+        cwd=bake().path,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as probe:
+        assert probe.stdout is not None
+        assert "websocket" in probe.stdout.readline()
+        probe.send_signal(signal.SIGINT)
+        rest, complaints = probe.communicate(timeout=PATIENCE)
+    assert (probe.returncode, rest, complaints) == (130, "", "")
 
 
 @pytest.mark.parametrize(

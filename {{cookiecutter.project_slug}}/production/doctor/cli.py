@@ -13,8 +13,8 @@ from production.doctor.outputs import WRITERS, table
 from production.doctor.registry import all_checks
 from production.doctor.report import Report, check_folder
 
-CLEAN, FOUND, USAGE = 0, 1, 2
-"""What the commands exit with."""
+CLEAN, FOUND, USAGE, INTERRUPTED = 0, 1, 2, 130
+"""What the commands exit with; the last as a shell says it of a program ended by Ctrl-C."""
 
 EXPLANATION = """\
 Exit status: 0 if nothing of the chosen severity was found, 1 if something was, 2 if the command
@@ -113,7 +113,10 @@ def _probe(arguments: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return USAGE
-    return FOUND if probe(arguments).has_failed else CLEAN
+    try:
+        return FOUND if probe(arguments).has_failed else CLEAN
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _check(options: argparse.Namespace) -> int:

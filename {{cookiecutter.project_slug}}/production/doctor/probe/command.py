@@ -12,7 +12,7 @@ from production.doctor.probe.display import Display
 from production.doctor.probe.document import as_json
 from production.doctor.probe.plan import NAMES, STEPS
 from production.doctor.probe.run import run
-from production.doctor.probe.target import PATIENCE, Target, address_of
+from production.doctor.probe.target import PATIENCE, Target, address_of, origin_of
 from production.doctor.probe.verdicts import Report
 
 EXPLANATION = """\
@@ -124,7 +124,7 @@ def probe(arguments: Sequence[str]) -> Report:
 
 def _target(options: argparse.Namespace) -> Target:
     scheme, host, port, page = options.url
-    target = Target(
+    return Target(
         scheme=scheme,
         host=host,
         port=port,
@@ -133,12 +133,11 @@ def _target(options: argparse.Namespace) -> Target:
         health=options.health,
         namespace=options.namespace,
         auth={"token": options.token} if options.token else None,
+        origin=(options.origin or origin_of(scheme, host, port)).rstrip("/"),
         headers=dict(options.header),
         verify=not options.insecure,
         patience=options.timeout,
     )
-    origin = options.origin or target.own_origin
-    return Target(**{**vars(target), "origin": origin.rstrip("/")})
 
 
 def _address(text: str) -> tuple[str, str, int, str]:

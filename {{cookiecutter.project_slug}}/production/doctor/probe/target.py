@@ -51,15 +51,14 @@ class Target:
         return self.scheme == "https"
 
     @property
-    def authority(self) -> str:
-        """Host and port, as in a ``Host`` header."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
-
-    @property
     def own_origin(self) -> str:
         """The origin of the pages that the service itself serves."""
-        return f"{self.scheme}://{self.authority}"
+        return origin_of(self.scheme, self.host, self.port)
+
+    @property
+    def authority(self) -> str:
+        """Host and port, as in a ``Host`` header."""
+        return self.own_origin.partition("://")[2]
 
     @property
     def url(self) -> str:
@@ -117,7 +116,7 @@ def address_of(url: str) -> tuple[str, str, int, str]:
     if not parts.hostname:
         raise ValueError(f"{url!r} names no host: write https://example.org")
     try:
-        parts.hostname.encode("idna")
+        host = parts.hostname.encode("idna").decode()
     except UnicodeError:
         raise ValueError(f"{parts.hostname!r} is no host name") from None
     try:
@@ -125,9 +124,11 @@ def address_of(url: str) -> tuple[str, str, int, str]:
     except ValueError:
         raise ValueError(f"{url!r} has a port that is none") from None
     scheme = "https" if parts.scheme in {"https", "wss"} else "http"
-    return (
-        scheme,
-        parts.hostname,
-        port,
-        (parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
-    )
+    page = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return scheme, host, port, page
+
+
+def origin_of(scheme: str, host: str, port: int) -> str:
+    """Return an origin as browsers write it (RFC 6454, section 6.1)."""
+    written = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{written}" + ("" if port == DEFAULT_PORTS[scheme] else f":{port}")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, Queue
+from threading import Thread
 
 from production.doctor.probe.answers import advice_on
 from production.doctor.probe.context import Context
+from production.doctor.probe.target import Target
 from production.doctor.probe.troubles import TROUBLES, advice_on_cut, explain
 from production.doctor.probe.verdicts import Advice, Outcome, Verdict, failed, passed, unknown
 from production.doctor.probe.wire.engine import (
@@ -80,17 +84,41 @@ def idle(context: Context) -> Outcome:
     silence = context.amounts.idle
     if silence is None:
         silence = min(ping_interval + PING_GRACE, LONGEST_IDLE)
-    sessions = {POLLING: PollingSession, WEBSOCKET: WebSocketSession}
+    outcomes: Queue[Outcome] = Queue()
+    for transport in sorted(context.transports):
+        # Nobody who presses Ctrl-C waits for these.
+        Thread(
+            target=lambda name: outcomes.put(_kept(context.target, name, silence)),
+            args=(transport,),
+            daemon=True,
+        ).start()
+    return max(
+        _all_of(outcomes, len(context.transports), context.tell, silence),
+        key=lambda one: one.verdict is Verdict.FAILED,
+    )
 
+
+def _all_of(
+    outcomes: Queue[Outcome], count: int, tell: Callable[[str], None], silence: float
+) -> list[Outcome]:
+    """Wait until all have said how it was, and show how far the wait is."""
     started_at = time.monotonic()
-    with ThreadPoolExecutor() as pool:
-        waits = [
-            pool.submit(_keep, sessions[transport](context.target), silence)
-            for transport in sorted(context.transports)
-        ]
-        while wait(waits, TELL_EVERY).not_done:
-            context.tell(f"{time.monotonic() - started_at:.0f} of {silence:.0f} s")
-    return max((one.result() for one in waits), key=lambda one: one.verdict is Verdict.FAILED)
+    found: list[Outcome] = []
+    while len(found) < count:
+        try:
+            found.append(outcomes.get(timeout=TELL_EVERY))
+        except Empty:
+            tell(f"{time.monotonic() - started_at:.0f} of {silence:.0f} s")
+    return found
+
+
+def _kept(target: Target, transport: str, silence: float) -> Outcome:
+    """Open a session, and keep it."""
+    sessions = {POLLING: PollingSession, WEBSOCKET: WebSocketSession}
+    try:
+        return _keep(sessions[transport](target), silence)
+    except TROUBLES as trouble:
+        return explain(trouble)
 
 
 def _keep(session: Session, silence: float) -> Outcome:

@@ -49,7 +49,7 @@ class Client:
         if answer.packet_type == types.CONNECT_ERROR:
             raise NotWelcome(answer.data)
         #: The id in the namespace.
-        self.sid: str = answer.data["sid"] if isinstance(answer.data, dict) else ""
+        self.sid = str(answer.data.get("sid", "")) if isinstance(answer.data, dict) else ""
 
     def call(self, event: str, *data: Any, within: float | None = None) -> Any:
         """Emit an event and return what it is acknowledged with.
@@ -62,7 +62,7 @@ class Client:
         answer = self._wait(
             lambda one: one.packet_type == types.ACK and one.id == number, within=within
         )
-        return answer.data[0] if answer.data else None
+        return answer.data[0] if isinstance(answer.data, list) and answer.data else None
 
     def wait_for(self, event: str, within: float | None = None) -> list[Any]:
         """Wait for an event, which may have come already, and return what it brings.
@@ -70,10 +70,11 @@ class Client:
         :param within: seconds to wait; the client's patience by default.
         :raises TimeoutError: if it does not come.
         """
-        found = self._wait(
-            lambda one: one.packet_type == types.EVENT and one.data[0] == event, within=within
-        )
-        return list(found.data[1:])
+
+        def is_wanted(one: Packet) -> bool:
+            return bool(one.packet_type == types.EVENT and _name_of(one) == event)
+
+        return list(self._wait(is_wanted, within=within).data[1:])
 
     def _send(self, kind: int, data: Any, number: int | None = None) -> None:
         encoded = Packet(packet_type=kind, data=data, namespace=self.namespace, id=number).encode()
@@ -111,3 +112,7 @@ class Client:
 
     def __exit__(self, *error: object) -> None:
         self.session.leave()
+
+
+def _name_of(event: Packet) -> Any:
+    return event.data[0] if isinstance(event.data, list) and event.data else None

@@ -145,7 +145,6 @@ class PollingSession(Session):
         self._arrived: list[str] = []
         answer = self.browser.get(target.engine_request(POLLING), target.sent_headers())
         first, *self._arrived = _packets(answer)
-        self.opened_with = answer
         self.handshake = read_handshake(first)
         self.request = target.engine_request(POLLING, self.handshake.sid)
 
