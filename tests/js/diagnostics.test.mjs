@@ -5,7 +5,10 @@ import { test } from "node:test";
 import { load } from "./load.mjs";
 
 const verdicts = await load("diagnostics-verdicts.js");
-const { serviceOf } = await load("diagnostics-steps.js");
+const { inMilliseconds, sparkline, statistics } = await load("diagnostics-figures.js");
+const { report, VERDICTS } = await load("diagnostics-report.js");
+const { STEPS } = await load("diagnostics-steps.js");
+const { serviceOf } = await load("diagnostics-trials.js");
 
 const NATIVE = { source: "function WebSocket() { [native code] }" };
 const CONSTANTS = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 };
@@ -20,9 +23,9 @@ function expect(result, verdict, beginning = "") {
 }
 
 test("every verdict has a word, every step a name and a reason", () => {
-  assert.deepEqual(Object.keys(verdicts.VERDICTS), ["passed", "failed", "unknown", "skipped"]);
-  assert.equal(new Set(verdicts.STEPS.map(({ id }) => id)).size, 12);
-  assert.ok(verdicts.STEPS.every(({ name, why }) => name && why.endsWith(".")));
+  assert.deepEqual(Object.keys(VERDICTS), ["passed", "failed", "unknown", "skipped"]);
+  assert.equal(new Set(STEPS.map(({ id }) => id)).size, 12);
+  assert.ok(STEPS.every(({ name, why }) => name && why.endsWith(".")));
 });
 
 test("a page that came over https may open nothing that is not encrypted", () => {
@@ -152,21 +155,21 @@ test("silence is judged by what ended it", () => {
 
 test("figures of round trips", () => {
   const samples = [4, 1, 3, 2, 100];
-  assert.deepEqual(verdicts.statistics(samples), { median: 3, p95: 100, jitter: (3 + 2 + 1 + 98) / 4 });
-  assert.deepEqual(verdicts.statistics([7]), { median: 7, p95: 7, jitter: 0 });
-  assert.equal(verdicts.inMilliseconds(3.14), "3.1 ms");
-  assert.equal(verdicts.inMilliseconds(31.4), "31 ms");
+  assert.deepEqual(statistics(samples), { median: 3, p95: 100, jitter: (3 + 2 + 1 + 98) / 4 });
+  assert.deepEqual(statistics([7]), { median: 7, p95: 7, jitter: 0 });
+  assert.equal(inMilliseconds(3.14), "3.1\u00a0ms");
+  assert.equal(inMilliseconds(31.4), "31\u00a0ms");
 });
 
 test("the line of round trips fills its box from the bottom", () => {
-  assert.equal(verdicts.sparkline([5, 10, 0], 100, 20), "0.0,10.0 50.0,0.0 100.0,20.0");
-  assert.equal(verdicts.sparkline([5], 100, 20), "0.0,0.0");
-  assert.equal(verdicts.sparkline([], 100, 20), "");
+  assert.equal(sparkline([5, 10, 0], 100, 20), "0.0,10.0 50.0,0.0 100.0,20.0");
+  assert.equal(sparkline([5], 100, 20), "0.0,0.0");
+  assert.equal(sparkline([], 100, 20), "");
 });
 
 test("the report says everything that the page says", () => {
   const about = { page: "https://a.example", service: "https://a.example", browser: "A browser", time: "2026-01-01T00:00:00Z" };
-  const text = verdicts.report(about, [
+  const text = report(about, [
     { name: "One", verdict: "passed", seen: "Fine.", causes: [] },
     { name: "Two", verdict: "failed", seen: "Not fine.", causes: [{ cause: "This.", fix: "That:", lines: ["listen 80;"] }] },
   ]);

@@ -185,6 +185,12 @@ def test_a_route_and_a_namespace_of_the_app_win() -> None:
     ]
 
 
+def test_an_app_that_guards_all_namespaces_guards_this_one() -> None:
+    service = Service()
+    service.socketio.on_event("connect", lambda: False, namespace="*")
+    assert not service.start().join().is_connected(events.NAMESPACE)
+
+
 def test_a_template_of_the_app_with_the_same_name_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "diagnostics.html").write_text("the app's own")
     service = Service()

@@ -15,7 +15,7 @@ from production.browser import diagnostics_events
 from production.browser.page import render_page
 from production.state import ServiceState
 
-ORIGIN = re.compile(r"http(s?)://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?")
+ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?")
 """What a page may name as another service to diagnose; nothing else gets into a header."""
 
 FORWARDED = (

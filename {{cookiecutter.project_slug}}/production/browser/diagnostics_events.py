@@ -1,7 +1,8 @@
 """The events of the page ``/diagnostics``, in a namespace of their own.
 
-Whoever the origin check lets in may join: nothing here reaches the app, and nothing is told but what
-concerns the asking client. Each session may ask a bounded number of questions.
+Whoever the origin check lets in may join, unless the app has a connect handler for all namespaces:
+nothing here reaches the app, and nothing is told but what concerns the asking client. Each session may
+ask a bounded number of questions.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 // A page in the page /diagnostics, which refreshes it: it connects once each time that it is loaded.
 
-import { openSession, serviceOf } from "./diagnostics-steps.js";
+import { openSession, serviceOf } from "./diagnostics-trials.js";
 
 const service = serviceOf(window);
 const transports = (new URLSearchParams(location.search).get("transports") ?? "polling").split(",");

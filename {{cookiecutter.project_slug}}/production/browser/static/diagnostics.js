@@ -1,13 +1,16 @@
 // The page /diagnostics: runs the steps one after another and writes what came of each.
 
-import * as steps from "./diagnostics-steps.js";
+import { sparkline } from "./diagnostics-figures.js";
+import { report, summary, VERDICTS } from "./diagnostics-report.js";
+import { STEPS } from "./diagnostics-steps.js";
+import * as trials from "./diagnostics-trials.js";
 import * as verdicts from "./diagnostics-verdicts.js";
 
 const byId = (id) => document.getElementById(id);
 const copy = (id) => byId(id).content.cloneNode(true).firstElementChild;
 
-/** What the steps try, each by its id; `known` is what the steps before have found out. */
-const TRIALS = {
+/** What each step tries and makes of it, by its id; `known` is what the steps before have found out. */
+const RUNS = {
   async origin({ service, known }) {
     const result = verdicts.judgeOrigin({ page: location.href, service: service.origin });
     known.blocked = result.verdict === "failed";
@@ -15,17 +18,17 @@ const TRIALS = {
   },
 
   async health({ service }) {
-    const answer = await steps.ask(`${service.origin}${service.root}/health/ready`);
+    const answer = await trials.ask(`${service.origin}${service.root}/health/ready`);
     return verdicts.judgeHealth(answer, service.crossOrigin);
   },
 
   async request({ service }) {
-    const answer = await steps.ask(`${service.origin}${service.root}/diagnostics/request`);
+    const answer = await trials.ask(`${service.origin}${service.root}/diagnostics/request`);
     return verdicts.judgeRequest(answer, location.href, service.crossOrigin);
   },
 
   async polling({ service, known }) {
-    const facts = await steps.tryPolling(service);
+    const facts = await trials.tryPolling(service);
     const result = verdicts.judgePolling(facts, service.crossOrigin);
     known.pollingWorks = result.verdict === "passed";
     known.pollingCauses = result.causes;
@@ -46,7 +49,7 @@ const TRIALS = {
     if (!known.offersWebSocket) {
       return verdicts.skipped("The service offers no WebSocket: its TRANSPORTS are polling only.");
     }
-    const facts = await steps.tryUpgrade(io, service).catch(({ message }) => ({ error: message }));
+    const facts = await trials.tryUpgrade(io, service).catch(({ message }) => ({ error: message }));
     known.arrived = facts.arrived;
     return verdicts.judgeUpgrade(facts, known.patched);
   },
@@ -55,36 +58,36 @@ const TRIALS = {
     if (!known.offersWebSocket) {
       return verdicts.skipped("The service offers no WebSocket: its TRANSPORTS are polling only.");
     }
-    const facts = await steps.tryWebSocket(io, service).catch(({ message }) => ({ error: message }));
+    const facts = await trials.tryWebSocket(io, service).catch(({ message }) => ({ error: message }));
     known.webSocketWorks = !facts.error;
     return verdicts.judgeWebSocket(facts, known);
   },
 
   async roundTrip({ io, service, transports, show }) {
-    const facts = await steps.tryRoundTrips(io, service, transports);
-    show.sparkline(facts.samples);
+    const facts = await trials.tryRoundTrips(io, service, transports);
+    show.drawLine(facts.samples);
     return verdicts.judgeRoundTrip(facts);
   },
 
   async processes({ io, service, transports }) {
-    return verdicts.judgeProcesses(await steps.tryProcesses(io, service, transports));
+    return verdicts.judgeProcesses(await trials.tryProcesses(io, service, transports));
   },
 
   async reconnect({ io, service, transports }) {
-    const facts = await steps.tryReconnect(io, service, transports).catch(({ message }) => ({ error: message }));
+    const facts = await trials.tryReconnect(io, service, transports).catch(({ message }) => ({ error: message }));
     return verdicts.judgeReconnect(facts);
   },
 
   async refresh({ service, transports }) {
     const address = new URL("diagnostics/frame", document.baseURI);
     address.search = new URLSearchParams({ service: service.origin, transports });
-    const { loads, asked } = await steps.tryRefresh(address.href);
+    const { loads, asked } = await trials.tryRefresh(address.href);
     return verdicts.judgeRefresh(loads, asked);
   },
 
   async silence({ io, service, transports, show }) {
     const stop = show.skippable();
-    return verdicts.judgeSilence(await steps.trySilence(io, service, transports, show.progress, stop));
+    return verdicts.judgeSilence(await trials.trySilence(io, service, transports, show.progress, stop));
   },
 };
 
@@ -105,7 +108,7 @@ async function outcome(id, context) {
   }
   const transports = known.webSocketWorks ? ["websocket"] : ["polling"];
   try {
-    return await TRIALS[id]({ ...context, transports });
+    return await RUNS[id]({ ...context, transports });
   } catch (error) {
     return { verdict: "unknown", seen: `The step ended early: ${error.message}.`, causes: [] };
   }
@@ -131,15 +134,16 @@ function createView({ id, name, why }) {
       item.dataset.verdict = "running";
       find(".verdict").textContent = "Running";
     },
-    sparkline(samples) {
+    drawLine(samples) {
       const line = find("polyline");
       const { width, height } = find("svg").viewBox.baseVal;
-      line.setAttribute("points", verdicts.sparkline(samples, width, height));
+      line.setAttribute("points", sparkline(samples, width, height));
       find("svg").removeAttribute("hidden");
     },
     progress(seconds, longest) {
       bar.max = longest;
       bar.value = seconds;
+      find(".seen").textContent = `Nothing sent for ${seconds.toFixed(0)} of at most ${longest.toFixed(0)} seconds.`;
     },
     skippable() {
       const controller = new AbortController();
@@ -153,7 +157,7 @@ function createView({ id, name, why }) {
       skip.hidden = true;
       bar.hidden = true;
       item.dataset.verdict = verdict;
-      find(".verdict").textContent = verdicts.VERDICTS[verdict];
+      find(".verdict").textContent = VERDICTS[verdict];
       find(".seen").textContent = seen;
       find(".causes").replaceChildren(...causes.map(causeItem));
       if (hadFocus) {
@@ -173,12 +177,12 @@ function causeItem({ cause, fix, lines = [] }) {
 
 /** Put the report on the clipboard; on plain http, and where the browser says no, in the old way. */
 async function copyReport() {
-  const report = byId("report");
+  const text = byId("report");
   try {
-    await navigator.clipboard.writeText(report.value);
+    await navigator.clipboard.writeText(text.value);
   } catch {
-    report.closest("details").open = true;
-    report.select();
+    text.closest("details").open = true;
+    text.select();
     document.execCommand("copy");
   }
   byId("copied").textContent = "Copied";
@@ -192,11 +196,11 @@ async function run(service) {
   byId("again").disabled = true;
   byId("copy").disabled = true;
   const context = { io: window.io, service, known: {} };
-  const views = new Map(verdicts.STEPS.map((step) => [step.id, createView(step)]));
+  const views = new Map(STEPS.map((step) => [step.id, createView(step)]));
   const results = [];
-  for (const step of verdicts.STEPS) {
+  for (const step of STEPS) {
     const show = views.get(step.id);
-    byId("state").textContent = `Step ${results.length + 1} of ${verdicts.STEPS.length}: ${step.name}`;
+    byId("state").textContent = `Step ${results.length + 1} of ${STEPS.length}: ${step.name}`;
     show.start();
     const result = await outcome(step.id, { ...context, show });
     show.end(result);
@@ -204,8 +208,8 @@ async function run(service) {
   }
   const failed = results.some(({ verdict }) => verdict === "failed");
   byId("summary").dataset.verdict = failed ? "failed" : "passed";
-  byId("state").textContent = verdicts.summary(results);
-  byId("report").value = verdicts.report(
+  byId("state").textContent = summary(results);
+  byId("report").value = report(
     { page: location.origin, service: service.origin, browser: navigator.userAgent, time: started },
     results,
   );
@@ -214,7 +218,7 @@ async function run(service) {
 }
 
 function start() {
-  const service = steps.serviceOf(window);
+  const service = trials.serviceOf(window);
   byId("service").value = service.origin;
   byId("copy").addEventListener("click", copyReport);
   byId("again").addEventListener("click", () => {
