@@ -37,6 +37,7 @@ from production.doctor.probe.troubles import explain
 from production.doctor.probe.verdicts import Result, passed
 from production.doctor.probe.wire.faults import Cut
 from proxies import nginx
+from queues import running
 from routed import wait_for_workers
 from served import ServedProject, free_port
 from waiting import eventually
@@ -78,6 +79,18 @@ def test_several_workers_pass_every_step(service: Start, message_queue: str) -> 
     assert steps["processes"]["figures"]["workers"] == 2
     assert {"median", "p95", "max", "jitter"} <= steps["round-trip"]["figures"].keys()
     assert "heartbeats" in steps["round-trip"]["seen"]
+
+
+def test_a_queue_that_hangs_is_named(service: Start, tmp_path: Path) -> None:
+    with running(tmp_path) as valkey:
+        served = service("gevent", WEB_CONCURRENCY="2", REDIS_URL=valkey.url)
+        wait_for_workers(served, 2)
+        valkey.freeze()
+        chosen = only("handshake", "websocket", "joining", "processes")
+        steps = probed(served.url, "--timeout", "2", *chosen)
+        valkey.thaw()
+    assert named(steps, "failed") == {"processes"}, steps
+    assert "do not hear each other" in steps["processes"]["cause"]
 
 
 def test_a_service_without_long_polling_is_no_failure(service: Start) -> None:
@@ -258,7 +271,7 @@ def test_a_service_that_is_down_behind_its_proxy_is_named(behind: Callable[..., 
     steps = probed(behind(f"http://127.0.0.1:{free_port()}"))
     assert named(steps, "failed") == {"http"}
     assert "the service behind it does not" in steps["http"]["cause"]
-    assert steps["upgrade"]["seen"] == "Not tried: the step http did not pass."
+    assert steps["handshake"]["seen"] == "Not tried: the step http did not pass."
 
 
 # What is broken

@@ -40,26 +40,24 @@ def run(context: Context, watcher: Watcher, skipped: Collection[str] = ()) -> Re
             continue
         watcher.begin(step)
         started_at = time.monotonic()
-        outcome = _try(step, context, failed)
+        missing = next((need for need in step.needs if need in failed), None)
+        outcome = _try(step, context) if missing is None else _not_tried(missing)
         result = Result(step.name, step.title, outcome, time.monotonic() - started_at)
-        if outcome.verdict is Verdict.FAILED or _is_blocked(step, failed):
+        if missing is not None or outcome.verdict is Verdict.FAILED:
             failed.add(step.name)
         results.append(result)
         watcher.end(result)
     return Report(context.target.url, tuple(results))
 
 
-def _is_blocked(step: Step, failed: set[str]) -> bool:
-    return any(need in failed for need in step.needs)
-
-
-def _try(step: Step, context: Context, failed: set[str]) -> Outcome:
-    if _is_blocked(step, failed):
-        missing = next(need for need in step.needs if need in failed)
-        return unknown(f"Not tried: the step {missing} did not pass.")
+def _try(step: Step, context: Context) -> Outcome:
     try:
         return step.run(context)
     except CannotTell as reason:
         return unknown(reason.reason)
     except TROUBLES as trouble:
         return explain(trouble)
+
+
+def _not_tried(missing: str) -> Outcome:
+    return unknown(f"Not tried: the step {missing} did not pass.")

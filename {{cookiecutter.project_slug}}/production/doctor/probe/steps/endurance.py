@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from queue import Empty, Queue
 from threading import Thread
 
@@ -92,10 +93,11 @@ def idle(context: Context) -> Outcome:
             args=(transport,),
             daemon=True,
         ).start()
-    return max(
-        _all_of(outcomes, len(context.transports), context.tell, silence),
-        key=lambda one: one.verdict is Verdict.FAILED,
-    )
+    found = _all_of(outcomes, len(context.transports), context.tell, silence)
+    worst = max(found, key=lambda one: one.verdict is Verdict.FAILED)
+    if worst.verdict is not Verdict.PASSED:
+        return worst
+    return replace(worst, seen=f"Over {' and '.join(sorted(context.transports))}: {worst.seen}")
 
 
 def _all_of(

@@ -11,7 +11,13 @@ from production.doctor.probe.context import CannotTell, Context
 from production.doctor.probe.troubles import SILENT, advice_on_cut
 from production.doctor.probe.verdicts import Advice, Outcome, failed, passed
 from production.doctor.probe.wire.client import Client
-from production.doctor.probe.wire.engine import POLLING, PONG, PollingSession, Session
+from production.doctor.probe.wire.engine import (
+    POLLING,
+    PONG,
+    WEBSOCKET,
+    PollingSession,
+    Session,
+)
 from production.doctor.probe.wire.faults import Cut, Refused
 from production.realtime.heartbeat import EVENT as HEARTBEAT
 
@@ -80,8 +86,7 @@ def large(context: Context) -> Outcome:
             refusal = Refused(answer, POLLING)
             seen = f"A request of {size:,} bytes was {described(refusal)}."
             return failed(seen, advice_on(answer, POLLING), status=answer.status)
-    for transport in sorted(context.transports - {POLLING}):
-        context.tell(transport)
+    if WEBSOCKET in context.transports:
         with context.open_websocket() as websocket:
             try:
                 websocket.send(message)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from production.doctor.probe.answers import NO_POLLING, WRONG_ORIGIN, advice_on, described
 from production.doctor.probe.context import CannotTell, Context
 from production.doctor.probe.target import Target
+from production.doctor.probe.troubles import TROUBLES
 from production.doctor.probe.verdicts import Advice, Outcome, failed, passed, unknown
 from production.doctor.probe.wire.engine import (
     POLLING,
@@ -15,7 +16,7 @@ from production.doctor.probe.wire.engine import (
     Session,
     WebSocketSession,
 )
-from production.doctor.probe.wire.faults import Refused, WireFault
+from production.doctor.probe.wire.faults import Refused
 
 FOREIGN_ORIGIN = "https://elsewhere.invalid"
 """The origin of a page that nobody has (RFC 6761, section 6.4)."""
@@ -47,7 +48,7 @@ def own_origin(context: Context) -> Outcome:
         context.forget_origin()
         try:
             _open(context.target).leave()
-        except (WireFault, OSError):
+        except TROUBLES:
             raise CannotTell("Sessions do not open for anyone, see above.") from None
         return failed(f"With Origin: {origin} the request was {described(refusal)}.", WRONG_ORIGIN)
     return passed(f"Pages of {origin} may open sessions.")
