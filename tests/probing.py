@@ -87,7 +87,7 @@ def site(port: int, upstream: str, *directives: str) -> str:
     """Return a site of nginx that passes everything on.
 
     :param port: where it listens.
-    :param upstream: the URL of the service, or several servers separated by spaces.
+    :param upstream: the URL of the service, or of a group of servers.
     :param directives: what stands in its location.
     """
     lines = "\n        ".join(directives)

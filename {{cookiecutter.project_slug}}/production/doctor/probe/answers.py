@@ -114,7 +114,7 @@ REDIRECTED = Advice(
     "Probe the address that it leads to, and let clients use it from the start.",
 )
 
-HTTP_2_ONLY = Advice(
+OTHER_PROTOCOL = Advice(
     "What answers wants another protocol or version.",
     "Let the proxy accept HTTP/1.1 and version 13 of WebSocket for the path of Socket.IO.",
 )
@@ -171,7 +171,7 @@ RULES = (
     Rule(_has(401, 403, 407), NOT_ALLOWED),
     Rule(_has(404, 405), OTHER_PATH),
     Rule(_has(413), TOO_LARGE),
-    Rule(_has(426, 505), HTTP_2_ONLY),
+    Rule(_has(426, 505), OTHER_PROTOCOL),
     Rule(_has(429), TOO_MANY),
     Rule(_has(500, 501), BROKEN),
     Rule(lambda answer, _: answer.status == 503 and not answer.is_page, FULL_OR_LEAVING),
