@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ BOOT_TIME = 10.0
 
 AROUND = """\
 daemon off;
+{user}
 pid nginx.pid;
 error_log stderr warn;
 worker_processes 1;
@@ -69,5 +71,10 @@ def nginx(directory: Path, site: str, port: int) -> Iterator[str]:
 def _command(directory: Path, site: str) -> list[str]:
     site_path = directory / "site.conf"
     site_path.write_text(site)
-    (directory / "nginx.conf").write_text(AROUND.replace("{site}", str(site_path)))
+    (directory / "nginx.conf").write_text(
+        # As root, nginx would serve as a user who may not write into the directory.
+        AROUND.replace("{user}", "user root;" if os.geteuid() == 0 else "").replace(
+            "{site}", str(site_path)
+        )
+    )
     return [str(nginx_binary()), "-p", str(directory), "-c", "nginx.conf"]

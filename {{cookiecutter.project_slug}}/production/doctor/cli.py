@@ -1,4 +1,4 @@
-"""The command line: ``python -m production.doctor check <folder>``."""
+"""The command line: ``check <folder>`` reads files, ``probe URL`` tries a running service."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from production.doctor.outputs import WRITERS, table
 from production.doctor.registry import all_checks
 from production.doctor.report import Report, check_folder
 
-CLEAN, FOUND, USAGE = 0, 1, 2
-"""What the command exits with."""
+CLEAN, FOUND, USAGE, INTERRUPTED = 0, 1, 2, 130
+"""What the commands exit with; the last as a shell says it of a program ended by Ctrl-C."""
 
 EXPLANATION = """\
 Exit status: 0 if nothing of the chosen severity was found, 1 if something was, 2 if the command
@@ -29,7 +29,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     main_parser = argparse.ArgumentParser(
         prog="python -m production.doctor",
-        description="Find what is wrong with a Flask-SocketIO app before its users do.",
+        description="Find what is wrong with a Flask-SocketIO app before its users do: in its files, "
+        "or in how it runs.",
     )
     main_parser.add_argument(
         "--list", action="store_true", help="list every code, with its severity, and leave"
@@ -69,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     fixing.add_argument(
         "--diff", action="store_true", help="show what --fix would change, and change nothing"
     )
+    commands.add_parser("probe", help="try a running service from outside", add_help=False)
     return main_parser
 
 
@@ -87,6 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: without the program's name; those of the process by default.
     :return: the exit status.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["probe"]:
+        return _probe(arguments[1:])
     main_parser = parser()
     options = main_parser.parse_args(arguments)
     if options.list:
@@ -96,6 +101,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         main_parser.print_usage(sys.stderr)
         return USAGE
     return _check(options)
+
+
+def _probe(arguments: Sequence[str]) -> int:
+    """Run the command that has a parser of its own: it needs what the service needs to run."""
+    try:
+        from production.doctor.probe.command import probe
+    except ModuleNotFoundError as error:
+        print(
+            f"python -m production.doctor: {error}: probe where the service is installed",
+            file=sys.stderr,
+        )
+        return USAGE
+    try:
+        return FOUND if probe(arguments).has_failed else CLEAN
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _check(options: argparse.Namespace) -> int:
