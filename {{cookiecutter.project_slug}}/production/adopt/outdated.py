@@ -90,16 +90,20 @@ def _is_loaded(project: Project, finding: Finding, modules: set[str]) -> bool:
     :param finding: an old client.
     :param modules: the Python files that run, in whose strings pages may be.
     """
-    path = PurePosixPath(finding.path)
-    if not _is_served(finding.path):
-        return False
-    if path.suffix == ".py":
+    if finding.path.endswith(".py"):
         return finding.path in modules
     kinds = {source.kind for source in project.sources if source.path == finding.path}
     if Kind.PAGE in kinds:
-        return LOADS.search(finding.quote) is not None
-    return Kind.SCRIPT in kinds and any(
-        LOADS.search(line) and path.name in line
+        return _is_served(finding.path) and LOADS.search(finding.quote) is not None
+    return Kind.SCRIPT in kinds and _is_named_by_a_page(project, finding.path)
+
+
+def _is_named_by_a_page(project: Project, script: str) -> bool:
+    """Tell whether a page loads a script, and can mean no other of that name."""
+    name = PurePosixPath(script).name
+    namesakes = [one for one in project.of(Kind.SCRIPT) if PurePosixPath(one.path).name == name]
+    return len(namesakes) == 1 and any(
+        LOADS.search(line) and name in line
         for page in project.of(Kind.PAGE)
         if _is_served(page.path)
         for line in uncommented(page).split("\n")
