@@ -6,9 +6,9 @@ several of them have to run beside each other. This file is run by the old stack
 
 from __future__ import annotations
 
-import os
 import runpy
 import sys
+from pathlib import Path
 from typing import Any
 
 import werkzeug.serving
@@ -21,7 +21,7 @@ def run_somewhere(_host: str, _port: int, application: Any, **options: Any) -> N
     run_simple("127.0.0.1", 0, application, **options)
 
 
-werkzeug.serving.run_simple = run_somewhere
+werkzeug.serving.run_simple = run_somewhere  # type: ignore[assignment]
 del sys.argv[0]
-sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
+sys.path[0] = str(Path(sys.argv[0]).parent.resolve())
 runpy.run_path(sys.argv[0], run_name="__main__")

@@ -223,11 +223,9 @@ def served(migrated: Callable[[str], BakedProject], tmp_path: Path) -> Iterator[
 
 
 @pytest.mark.parametrize(("name", "mode"), ABUSED)
-def test_the_migrated_app_takes_worse_abuse_in_silence(
-    served: Serve, name: str, mode: str
-) -> None:
+def test_the_migrated_app_takes_worse_abuse_in_silence(served: Serve, name: str, mode: str) -> None:
     # A killed long-polling client is only missed at its ping time-out, hence the short one.
-    service = served(name, ASYNC_MODE=mode, PING_INTERVAL="2", PING_TIMEOUT="2")
+    service = served(name, ASYNC_MODE=mode, PING_INTERVAL="1", PING_TIMEOUT="2")
     visitor = VISITORS[name]
     log = LogMark(service)
     with ThreadPoolExecutor(max_workers=8) as clients:
@@ -341,9 +339,11 @@ def test_the_trading_push_reaches_its_user_and_cleans_up_after_her(served: Serve
             updates = [client.next(f"{kind}_update") for kind in kinds]
             assert updates == [{"type": kind, "data": amount} for kind in kinds]
     eventually(
-        lambda: service.log_text().count("🧹 自动清理用户4的订阅") == 2
-        and service.log_text().count("🧹 自动清理用户5的订阅") == 1
-        and service.log_text().count("   用户ID: 4") == 2,
+        lambda: (
+            service.log_text().count("🧹 自动清理用户4的订阅") == 2
+            and service.log_text().count("🧹 自动清理用户5的订阅") == 1
+            and service.log_text().count("   用户ID: 4") == 2
+        ),
         PATIENCE,
         what=lambda: f"the handlers of both namespaces know who left, in {service.log_text()}",
     )

@@ -1,0 +1,43 @@
+// node legacy_page.mjs JOB: two tabs of an old app's page in a real Chromium; one is refreshed again
+// and again while the other stays. JOB is JSON: url, refreshes, shows (an expression that becomes
+// true in the tab that stays) and rules (host names and ports that lead elsewhere, if any do).
+// Prints what went wrong in the pages as one JSON object; exits 1 if the expression never was true.
+
+import { launch, serveClient } from "./browser.mjs";
+
+const { url, refreshes, shows, rules } = JSON.parse(process.argv[2]);
+const PATIENCE = 15_000;
+
+const seen = { shown: false, text: "", errors: [], console: [], refused: [] };
+
+async function open(context) {
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE);
+  page.on("pageerror", (error) => seen.errors.push(String(error)));
+  page.on("response", (response) => {
+    if (response.status() >= 500) seen.refused.push(`${response.status()} ${response.url()}`);
+  });
+  page.on("console", (message) => {
+    if (message.type() === "error") seen.console.push(message.text());
+  });
+  await page.goto(url);
+  return page;
+}
+
+const browser = await launch(rules ? [`--host-resolver-rules=${rules}`] : []);
+try {
+  const context = await browser.newContext();
+  await serveClient(context);
+  const watcher = await open(context);
+  const visitor = await open(context);
+  for (let refresh = 0; refresh < refreshes; refresh += 1) await visitor.reload();
+  await visitor.close();
+  await watcher.waitForFunction(shows).then(
+    () => (seen.shown = true),
+    () => (process.exitCode = 1),
+  );
+  seen.text = await watcher.evaluate(() => document.body.innerText);
+} finally {
+  await browser.close();
+}
+console.log(JSON.stringify(seen));
