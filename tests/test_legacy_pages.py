@@ -14,7 +14,9 @@ import pytest
 import legacy_stack
 from legacy_apps import LEGACY, migrate
 from observing import LogMark
+from officialclient import PATIENCE
 from served import free_port, serve
+from waiting import eventually
 
 BROWSER = Path(__file__).parent / "js" / "legacy_page.mjs"
 REFRESHES = 20
@@ -35,9 +37,21 @@ def visit(requires: Callable[[str], str]) -> Visit:
     """Look at a page in two tabs, one of which is refreshed, and return what was seen."""
     node, chromium = requires("node"), requires("chromium")
 
-    def look(url: str, shows: str, refreshes: int = REFRESHES, **elsewhere: str) -> dict[str, Any]:
+    def look(
+        url: str,
+        shows: str,
+        refreshes: int = REFRESHES,
+        settled: str = "true",
+        **elsewhere: str,
+    ) -> dict[str, Any]:
         rules = ",".join(f"MAP {name} {address}" for name, address in elsewhere.items())
-        job = {"url": url, "shows": shows, "refreshes": refreshes, "rules": rules}
+        job = {
+            "url": url,
+            "refreshes": refreshes,
+            "settled": settled,
+            "shows": shows,
+            "rules": rules,
+        }
         outcome = subprocess.run(
             [node, str(BROWSER), json.dumps(job)],
             env={**os.environ, "CHROMIUM": chromium},
@@ -66,10 +80,16 @@ def test_each_refresh_leaves_a_500_on_the_old_stack(visit: Visit, tmp_path: Path
     folder = LEGACY / "whisper_panel"
     with legacy_stack.serving(folder, "main.py", tmp_path / "old.log") as server:
         seen = visit(
-            server.url, "document.getElementById('log').textContent.includes('takes 0 positional')"
+            server.url,
+            "document.getElementById('log').textContent.includes('takes 0 positional')",
+            settled="wsManager.socket.connected",
         )
         assert seen["shown"], seen
-        assert server.assertions() >= REFRESHES
+        eventually(
+            lambda: server.assertions() >= REFRESHES,
+            PATIENCE,
+            what=lambda: f"an assertion for each refresh in {server.log_text()}",
+        )
 
 
 @pytest.mark.parametrize("name", SHOWS)

@@ -1,12 +1,13 @@
 // node legacy_page.mjs JOB: two tabs of an old app's page in a real Chromium; one is refreshed again
-// and again while the other stays. JOB is JSON: url, refreshes, shows (an expression that becomes
-// true in the tab that stays) and rules (host names and ports that lead elsewhere, if any do).
+// and again while the other stays. JOB is JSON: url, refreshes, settled (an expression that becomes
+// true before each refresh), shows (one that becomes true in the tab that stays) and rules (host
+// names and ports that lead elsewhere, if any do).
 // Prints what went wrong in the pages as one JSON object; exits 1 if the expression never was true.
 
 import { launch, serveClient } from "./browser.mjs";
 
-const { url, refreshes, shows, rules } = JSON.parse(process.argv[2]);
-const PATIENCE = 15_000;
+const { url, refreshes, settled, shows, rules } = JSON.parse(process.argv[2]);
+const PATIENCE = 30_000;
 
 const seen = { shown: false, text: "", errors: [], console: [], refused: [] };
 
@@ -30,7 +31,10 @@ try {
   await serveClient(context);
   const watcher = await open(context);
   const visitor = await open(context);
-  for (let refresh = 0; refresh < refreshes; refresh += 1) await visitor.reload();
+  for (let refresh = 0; refresh < refreshes; refresh += 1) {
+    await visitor.waitForFunction(settled);
+    await visitor.reload();
+  }
   await visitor.close();
   await watcher.waitForFunction(shows).then(
     () => (seen.shown = true),
