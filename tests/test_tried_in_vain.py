@@ -162,7 +162,6 @@ def test_a_log_handler_that_emits_logs_its_own_emitting(tmp_path: Path) -> None:
 
 
 def test_a_body_that_never_comes_is_waited_for(tried: LegacyServer) -> None:
-    """The limit of a message is compared with what is announced, then all of it is read."""
     polling = PollingSession(tried.url)
     with contextlib.closing(polling.start_post("40", content_length=900_000)) as pending:
         with open_websocket(tried.url) as ws:
