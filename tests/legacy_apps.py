@@ -19,6 +19,9 @@ STARTS = {
     "two_ports_flask": "python run_socket_server.py",
 }
 
+# What their owners set for production.
+SECRET = "kD83h-sPq20vXz91mLw7Tb45nRy6Ua3CeF"
+
 
 def migrate(name: str, directory: Path) -> BakedProject:
     """Copy an app and put the layer around it with the one command.

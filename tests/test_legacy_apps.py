@@ -20,16 +20,16 @@ from cookiecutter.exceptions import FailedHookException
 
 import legacy_stack
 from baking import BakedProject, adopt
-from legacy_apps import LEGACY, STARTS, changed_files, migrate
+from legacy_apps import LEGACY, SECRET, STARTS, changed_files, migrate
 from observing import LogMark, not_json
 from officialclient import PATIENCE, Client
+from production.doctor.report import check_folder
 from rawclient import SocketIOClient, http, open_websocket
 from served import ServedProject, serve
 from visiting import LEAVINGS, Visitor
 from waiting import eventually
 
 ROUNDS = 40
-SECRET = "kD83h-sPq20vXz91mLw7Tb45nRy6Ua3CeF"
 
 REQUEST_500 = re.compile(r'"[^"]*GET /socket\.io/\?EIO=4&transport=websocket HTTP/1\.1[^"]*" 500 -')
 
@@ -243,6 +243,15 @@ def test_the_migrated_app_takes_worse_abuse_in_silence(served: Serve, name: str,
     assert foreign == []
     assert "Traceback" not in service.log_text()
     assert "AssertionError" not in service.log_text()
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_the_owner_is_told_everything_that_is_wrong(
+    migrated: Callable[[str], BakedProject], name: str
+) -> None:
+    told = migrated(name).text("MIGRATION.md")
+    for one in check_folder(LEGACY / name).findings:
+        assert f"{one.path}:{one.line}: {one.code} " in told
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import legacy_stack
-from legacy_apps import LEGACY, migrate
+from legacy_apps import LEGACY, SECRET, migrate
 from observing import LogMark
 from officialclient import PATIENCE
 from served import free_port, serve
@@ -20,7 +20,6 @@ from waiting import eventually
 
 BROWSER = Path(__file__).parent / "js" / "legacy_page.mjs"
 REFRESHES = 20
-SECRET = "kD83h-sPq20vXz91mLw7Tb45nRy6Ua3CeF"
 
 # What each page shows when its app works, told by the tab that stays while another is refreshed.
 SHOWS = {

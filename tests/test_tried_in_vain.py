@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 import legacy_stack
-from legacy_apps import LEGACY
+from baking import adopt
+from legacy_apps import LEGACY, SECRET
 from legacy_stack import LegacyServer
 from rawclient import PollingSession, http, open_websocket
+from served import serve
 from waiting import eventually
 
 APP = """\
@@ -24,7 +26,7 @@ from flask import Flask, session
 from flask_socketio import SocketIO
 
 app = Flask(__name__)
-app.secret_key = "of the developer's machine"
+app.secret_key = "of the developer"
 socketio = SocketIO(
     app,
     async_mode="threading",
@@ -76,7 +78,7 @@ LOGGING_APP = """\
 import logging
 
 from flask import Flask
-from flask_socketio import SocketIO
+from flask_socketio import SocketIO, emit
 
 app = Flask(__name__)
 socketio = SocketIO(app, async_mode="threading", logger=logging.getLogger())
@@ -95,6 +97,11 @@ def work():
     logging.getLogger().setLevel(logging.INFO)
     logging.getLogger().addHandler(WebSocketLogHandler())
     logging.warning("one line")
+
+
+@socketio.on("end")
+def end():
+    emit("ended")
 
 
 socketio.run(app)
@@ -159,6 +166,23 @@ def test_a_log_handler_that_emits_logs_its_own_emitting(tmp_path: Path) -> None:
         ws.emit("work")
         for _ in range(50):
             ws.wait_for_event("log_message")
+
+
+def test_adopted_that_handler_sends_the_line_once(tmp_path: Path) -> None:
+    folder = tmp_path / "logging_app"
+    folder.mkdir()
+    (folder / "app.py").write_text(LOGGING_APP)
+    project = adopt(folder, "python app.py")
+    with (
+        serve(project, tmp_path / "log", SECRET_KEY=SECRET, LOG_LEVEL="DEBUG") as service,
+        open_websocket(service.url) as ws,
+    ):
+        ws.connect_namespace()
+        ws.emit("work")
+        ws.emit("end")
+        assert ws.wait_for_event("log_message").args == ["one line"]
+        ws.wait_for_event("ended")
+        assert ws.events == []
 
 
 def test_a_body_that_never_comes_is_waited_for(tried: LegacyServer) -> None:
