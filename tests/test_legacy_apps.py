@@ -365,6 +365,6 @@ def test_a_django_project_is_refused_in_one_sentence(tmp_path: Path) -> None:
     folder = tmp_path / "two_ports"
     shutil.copytree(LEGACY / "two_ports", folder)
     before = sorted(path.name for path in folder.iterdir())
-    with pytest.raises(FailedHookException):
+    with pytest.raises(FailedHookException, match="only a Flask-SocketIO app can be adopted"):
         adopt(folder, "python run_asgi_server.py")
     assert sorted(path.name for path in folder.iterdir()) == before

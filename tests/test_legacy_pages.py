@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -33,7 +34,10 @@ Visit = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def visit(requires: Callable[[str], str]) -> Visit:
-    """Look at a page in two tabs, one of which is refreshed, and return what was seen."""
+    """Look at a page in two tabs, one of which is refreshed, and return what was seen.
+
+    See tests/js/legacy_page.mjs; ``hosts`` says which host and port of the page is where.
+    """
     node, chromium = requires("node"), requires("chromium")
 
     def look(
@@ -41,9 +45,9 @@ def visit(requires: Callable[[str], str]) -> Visit:
         shows: str,
         refreshes: int = REFRESHES,
         settled: str = "true",
-        **elsewhere: str,
+        hosts: Mapping[str, str] = MappingProxyType({}),
     ) -> dict[str, Any]:
-        rules = ",".join(f"MAP {name} {address}" for name, address in elsewhere.items())
+        rules = ",".join(f"MAP {name} {address}" for name, address in hosts.items())
         job = {
             "url": url,
             "refreshes": refreshes,
@@ -124,14 +128,14 @@ def test_two_ports_work_on_the_machine_of_the_developer_only(visit: Visit, tmp_p
             "localhost:8000": f"127.0.0.1:{free_port()}",
             "localhost:8001": f"127.0.0.1:{free_port()}",
         }
-        at_home = visit("http://localhost:8001/", GREETED, 1, **here)
+        at_home = visit("http://localhost:8001/", GREETED, 1, hosts=here)
         unpatched = visit(
             f"http://localhost:8001/{TEST_PAGE}",
             "document.body.innerText.includes('❌')",
             1,
-            **here,
+            hosts=here,
         )
-        elsewhere = visit("http://chat.example/", GAVE_UP_ONCE, 1, **there)
+        elsewhere = visit("http://chat.example/", GAVE_UP_ONCE, 1, hosts=there)
     assert at_home["shown"], at_home
     assert unpatched["shown"], unpatched
     assert any("'ws://localhost:8001/ws/chat/" in line for line in unpatched["console"]), unpatched
@@ -145,9 +149,12 @@ def test_one_port_serves_the_page_of_two(visit: Visit, tmp_path: Path) -> None:
     with serve(project, tmp_path / "service.log", SECRET_KEY=SECRET) as service:
         log = LogMark(service)
         one = {name: address(service.url) for name in ("localhost:8000", "localhost:8001")}
-        chat = visit("http://localhost:8000/", GREETED, **one)
+        chat = visit("http://localhost:8000/", GREETED, hosts=one)
         page = visit(
-            f"http://localhost:8001/{TEST_PAGE}", "document.body.innerText.includes('✅')", 1, **one
+            f"http://localhost:8001/{TEST_PAGE}",
+            "document.body.innerText.includes('✅')",
+            1,
+            hosts=one,
         )
         for seen in (chat, page):
             assert seen["shown"], seen
@@ -168,7 +175,7 @@ def test_without_the_address_the_page_works_wherever_it_is_served(
         seen = visit(
             "http://chat.example/",
             GREETED,
-            **{"chat.example:80": address(service.url), "localhost": nowhere},
+            hosts={"chat.example:80": address(service.url), "localhost": nowhere},
         )
         assert seen["shown"], seen
         assert (seen["errors"], seen["console"], seen["refused"]) == ([], [], [])
