@@ -20,7 +20,7 @@ from served import free_port, serve
 from waiting import eventually
 
 BROWSER = Path(__file__).parent / "js" / "legacy_page.mjs"
-REFRESHES = 20
+REFRESHES = 10
 
 # What each page shows when its app works, told by the tab that stays while another is refreshed.
 SHOWS = {
