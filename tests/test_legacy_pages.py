@@ -15,12 +15,12 @@ import pytest
 import legacy_stack
 from legacy_apps import LEGACY, SECRET, migrate
 from observing import LogMark
-from officialclient import PATIENCE
 from served import free_port, serve
 from waiting import eventually
 
 BROWSER = Path(__file__).parent / "js" / "legacy_page.mjs"
 REFRESHES = 10
+PATIENCE = 15.0
 
 # What each page shows when its app works, told by the tab that stays while another is refreshed.
 SHOWS = {

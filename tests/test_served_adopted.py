@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
+import queue
 import shutil
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,11 @@ import socketio
 
 from baking import ASYNC_MODES, BakedProject, adopt
 from observing import LogMark
-from officialclient import PATIENCE, Client
 from served import ServedProject, free_port, serve
 from waiting import eventually
 
 APPS = Path(__file__).parent / "adopted"
+PATIENCE = 15.0
 
 # How their owners start them.
 STARTS = {
@@ -77,6 +79,29 @@ class Adopted:
     def close(self) -> None:
         """Disconnect the clients."""
         self._clients.close()
+
+
+class Client(socketio.Client):  # type: ignore[misc]
+    """The official client, remembering what it is sent."""
+
+    def __init__(self, url: str, namespaces: list[str], options: dict[str, Any]) -> None:
+        super().__init__(reconnection=False)
+        self._received: dict[str, queue.Queue[Any]] = {}
+        self._lock = threading.Lock()
+        for namespace in namespaces:
+            self.on("*", self._remember, namespace=namespace)
+        self.connect(url, namespaces=namespaces, wait_timeout=PATIENCE, **options)
+
+    def next(self, event: str) -> Any:
+        """Wait for the next event of a name and return its first argument."""
+        return self._events(event).get(timeout=PATIENCE)
+
+    def _remember(self, event: str, *arguments: Any) -> None:
+        self._events(event).put(arguments[0] if arguments else None)
+
+    def _events(self, event: str) -> queue.Queue[Any]:
+        with self._lock:
+            return self._received.setdefault(event, queue.Queue())
 
 
 Serve = Callable[..., Adopted]
