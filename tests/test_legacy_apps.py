@@ -272,6 +272,12 @@ def hear(client: socketio.SimpleClient, event: str) -> Any:
             return arguments[0]
 
 
+ANY_ORIGIN = (
+    "the app lets pages of any origin use its visitors' sessions: name those that may in "
+    "ALLOWED_ORIGINS"
+)
+
+
 def warnings(service: ServedProject) -> list[str]:
     """What the log warns of, in the order in which it does."""
     return [record["event"] for record in service.records() if record["level"] == "warning"]
@@ -292,8 +298,7 @@ def test_the_audio_monitor_works(served: Serve) -> None:
         record["option"] for record in service.records() if "overridden" in record["event"]
     ] == ["async_mode", "ping_timeout"]
     assert warnings(service) == [
-        "the app lets pages of any origin use its visitors' sessions: name those that may in "
-        "ALLOWED_ORIGINS",
+        ANY_ORIGIN,
         "the app has a route of its own where a health check would be",
     ]
 
@@ -320,6 +325,7 @@ def test_the_whisper_panel_works(served: Serve) -> None:
         assert hear(watcher, "log_message") == {"level": "INFO", "message": "客户端断开"}
     lines = [record for record in service.records() if record["logger"] == "whisper"]
     assert {record["event"] for record in lines} == {"客户端断开"}
+    assert warnings(service) == [ANY_ORIGIN]
 
 
 def test_the_desktop_app_works_without_a_websocket_too(served: Serve) -> None:
