@@ -56,6 +56,7 @@ socketio.run(app, port=0, allow_unsafe_werkzeug=True)
 """
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "legacy-stack"
+LAUNCHER = Path(__file__).resolve().parent / "legacy_launch.py"
 
 
 @dataclass(frozen=True)
@@ -100,28 +101,53 @@ def install() -> Path:
 @contextlib.contextmanager
 def running(directory: Path) -> Iterator[LegacyServer]:
     """Run the six lines on a free port of the loopback interface."""
+    (directory / "app.py").write_text(APP)
+    with serving(directory, "app.py", directory / "server.log") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def serving(folder: Path, command: str, log: Path) -> Iterator[LegacyServer]:
+    """Run the script of an old app as its owner does, on a free port of the loopback interface.
+
+    Its owner sits at a terminal, and so does the script: without one, Flask-SocketIO refuses to run
+    the development server.
+
+    :param folder: where the script is run; nothing is written there.
+    :param command: the script and its arguments.
+    :param log: where its output goes.
+    """
     python = install()
-    app = directory / "app.py"
-    app.write_text(APP)
-    log = directory / "server.log"
-    # Nothing of the environment in which the tests run may reach the old packages.
-    environment = {
+    keyboard, terminal = os.openpty()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [python, "-u", LAUNCHER, *command.split()],
+            cwd=folder,
+            env=_environment(),
+            stdin=terminal,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        found = eventually(
+            lambda: re.search(r"Running on (http://127\.0\.0\.1:\d+)", log.read_text()),
+            within=60,
+            what=lambda: f"the development server says its address; it said {log.read_text()}",
+        )
+        assert found
+        yield LegacyServer(found[1], log)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(keyboard)
+        os.close(terminal)
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without what would reach the old packages, with the apps' secret."""
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("PYTHON", "FLASK_", "WERKZEUG_"))
     }
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [python, "-u", app], cwd=directory, env=environment, stdout=output, stderr=output
-        )
-        try:
-            found = eventually(
-                lambda: re.search(r"Running on (http://127\.0\.0\.1:\d+)", log.read_text()),
-                within=60,
-                what=lambda: f"the development server says its address; it said {log.read_text()}",
-            )
-            assert found
-            yield LegacyServer(found[1], log)
-        finally:
-            process.kill()
-            process.wait()
+    return inherited | {"PYTHONDONTWRITEBYTECODE": "1", "SECRET_KEY": "of the developer's machine"}

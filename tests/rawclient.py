@@ -346,9 +346,9 @@ class SocketIOClient(ABC):
             packet = self.wait_for_packet("42", deadline - time.monotonic())
             self.events.append(decode_event(packet))
 
-    def connect_namespace(self) -> dict[str, Any]:
+    def connect_namespace(self, auth: dict[str, Any] | None = None) -> dict[str, Any]:
         """Join the default namespace and return what the server says about it."""
-        self.send_packet("40")
+        self.send_packet("40" if auth is None else f"40{json.dumps(auth)}")
         joined: dict[str, Any] = json.loads(self.wait_for_packet("40{")[2:])
         self.session = joined["sid"]
         return joined

@@ -100,6 +100,14 @@ PLANTED: dict[str, Planted] = {
         ("FSP912", "templates/base.html", "url.replace(/:8001"),
         ("FSP912", "templates/base.html", "url.replace(/localhost:8001"),
     ],
+    "two_ports_flask": [
+        ("FSP702", "requirements.txt", "python-engineio==4.12.3"),
+        ("FSP909", "static/websocket_fix_test.html", "new WebSocket('ws://localhost:8001"),
+        ("FSP909", "templates/base.html", "io('http://localhost:8001'"),
+        ("FSP911", "templates/base.html", "window.WebSocket = FixedWebSocket"),
+        ("FSP912", "templates/base.html", "url.replace(/:8001"),
+        ("FSP912", "templates/base.html", "url.replace(/localhost:8001"),
+    ],
 }
 
 

@@ -6,7 +6,6 @@ same clients, written in the same bytes, against the service in each of its mode
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import threading
 import time
@@ -26,16 +25,9 @@ from observing import (
     open_sessions,
     wait_until_quiet,
 )
-from rawclient import PollingSession, RawWebSocket, http, open_websocket, post_json
+from rawclient import RawWebSocket, SocketIOClient, http, open_websocket, post_json
+from visiting import LEAVINGS, Visitor
 from waiting import eventually
-
-# Each way to leave, as a client does it: a browser on a refresh, a client that just closes, and one
-# that is killed.
-LEAVINGS: dict[str, Callable[[RawWebSocket], object]] = {
-    "clean-close": RawWebSocket.close_cleanly,
-    "fin": RawWebSocket.fin,
-    "rst": RawWebSocket.reset,
-}
 
 CHANNEL = "abuse"
 ROUNDS = 100
@@ -81,23 +73,13 @@ def test_the_generated_service_takes_the_same_abuse_in_silence(
     descriptors_before = descriptors(served)
     log = LogMark(served)
 
-    jobs = [
-        *itertools.repeat(_refresh, ROUNDS),
-        *itertools.repeat(_kill_polling, ROUNDS // 2),
-        *itertools.repeat(_kill_websocket, ROUNDS // 2),
-        *(
-            lambda url, leave=leave: _open_directly(url, leave)
-            for leave in itertools.islice(itertools.cycle(LEAVINGS.values()), ROUNDS)
-        ),
-    ]
-    # Interleaved, so that every kind of abuse happens while all the others do.
-    mixed = [job for start in range(ROUNDS) for job in jobs[start::ROUNDS]]
+    visitor = Visitor(_subscribe, lambda client: client.wait_for_event("update"))
     with (
         _Repeated(lambda: _publish(served.url), 1 / MESSAGES_PER_SECOND) as publisher,
         _Repeated(lambda: _probe(served.url), 0.02) as prober,
         ThreadPoolExecutor(max_workers=8) as clients,
     ):
-        submitted = [clients.submit(job, served.url) for job in mixed]
+        submitted = [clients.submit(visit, served.url) for visit in visitor.abuse(ROUNDS)]
         sessions = [done.result() for done in submitted]
 
     assert set(publisher.results) == {202}, publisher.results
@@ -121,64 +103,20 @@ def test_the_generated_service_takes_the_same_abuse_in_silence(
 
 def _warm_up(url: str) -> None:
     """Let the service open what it opens once: its descriptors are counted after this."""
-    _refresh(url, channel="warm-up")
-    _open_directly(url, RawWebSocket.close_cleanly, channel="warm-up")
+    visitor = Visitor(lambda client: _join(client, "warm-up"), lambda client: None)
+    visitor.refresh(url)
+    visitor.open_directly(url, RawWebSocket.close_cleanly)
 
 
-def _subscribe(client: RawWebSocket | PollingSession, channel: str) -> None:
+def _subscribe(client: SocketIOClient) -> None:
+    _join(client, CHANNEL)
+    client.wait_for_event("update")
+
+
+def _join(client: SocketIOClient, channel: str) -> None:
     client.connect_namespace()
     answer = client.call("subscribe", {"channels": [channel]})
     assert answer == {"ok": True, "channels": [channel]}
-    if channel == CHANNEL:
-        client.wait_for_event("update")
-
-
-def _refresh(url: str, channel: str = CHANNEL) -> str:
-    """What a browser does on F5: long polling, the upgrade, and away.
-
-    As in a browser, a poll is pending while the WebSocket is probed, and the switch is only made
-    when the server has ended it.
-    """
-    polling = PollingSession(url, keep_alive=True)
-    with contextlib.closing(polling):
-        _subscribe(polling, channel)
-        pending = polling.start_poll()
-        with contextlib.closing(pending), open_websocket(url, sid=polling.sid) as ws:
-            ws.send_text("2probe")
-            assert ws.receive_packet() == "3probe"
-            assert pending.response().status == 200
-            ws.send_text("5")
-            if channel == CHANNEL:
-                ws.wait_for_event("update")
-            ws.close_cleanly()
-    return polling.session
-
-
-def _kill_polling(url: str) -> str:
-    """Reset the connection of a poll that is pending."""
-    polling = PollingSession(url)
-    _subscribe(polling, CHANNEL)
-    polling.start_poll().reset()
-    return polling.session
-
-
-def _kill_websocket(url: str) -> str:
-    """Reset a WebSocket that the server is writing to, with a message of our own half sent."""
-    ws = open_websocket(url)
-    _subscribe(ws, CHANNEL)
-    ws.send(b"\x81\xfe\x10\x00half of a message")
-    ws.reset()
-    return ws.session
-
-
-def _open_directly(
-    url: str, leave: Callable[[RawWebSocket], object], channel: str = CHANNEL
-) -> str:
-    """Open a WebSocket without long polling first: this is what the old stack asserted on."""
-    ws = open_websocket(url)
-    _subscribe(ws, channel)
-    leave(ws)
-    return ws.session
 
 
 def _publish(url: str) -> int:

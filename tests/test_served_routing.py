@@ -98,7 +98,7 @@ def own(service: Start, message_queue: str, mode: str) -> Start:
 
 
 def test_the_javascript_client_works_over_every_transport(
-    served: ServedProject, requires: Callable[[str], str], mode: str
+    served: ServedProject, requires: Callable[[str], str]
 ) -> None:
     node = requires("node")
     if not (MATRIX.parent / "node_modules").exists():
@@ -109,10 +109,6 @@ def test_the_javascript_client_works_over_every_transport(
     )
     checks = [json.loads(line) for line in run.stdout.splitlines()]
     failed = {check["check"]: check["detail"] for check in checks if not check["ok"]}
-    if mode == "gevent":
-        # Handlers that wait in `publish`, here for the queue, get gevent's lock in any order, with
-        # one worker as with four.
-        failed = {check: why for check, why in failed.items() if "out of order" not in why}
     assert len(checks) > 50, run.stderr
     assert not failed
     assert not mark.loud()

@@ -24,6 +24,9 @@ class TradingWebSocket:
             event_name = f'{data_type}_update'
             payload = {'type': data_type, 'data': data}
             room = f'{data_type}_{user_id}'
+            print(f"📤 推送{data_type}数据给用户{user_id}")
+            print(f"   数据内容: {data}")
+            print(f"   房间: {room}")
 
             try:
                 self.socketio.emit(event_name, payload, room=room)

@@ -38,6 +38,13 @@ class WebSocketManager {
             }
         });
 
+        // 后端日志显示在日志面板
+        this.socket.on('log_message', (entry) => {
+            const line = document.createElement('div');
+            line.textContent = `[${entry.level}] ${entry.message}`;
+            document.getElementById('log').append(line);
+        });
+
         setInterval(() => this.socket.emit('heartbeat', { sent: Date.now() }), 60000);
     }
 
