@@ -170,6 +170,7 @@ def test_a_single_file_that_calls_run_at_its_end(served: Serve) -> None:
     client.send("hello")
     assert (client.next("message"), other.next("message")) == ("hello", "hello")
     assert "1 messages" in app.get("/").text
+    assert client.call("heartbeat", {"sent_at": 1}, timeout=PATIENCE)["ok"]
     assert not (app.path / "after_run.txt").exists()
     assert {
         record["option"]: (record["old"], record["new"])
@@ -257,6 +258,7 @@ def test_a_factory_that_returns_a_tuple_behind_a_login_on_its_own_path(served: S
     assert 'data-socket-path="/live/socket"' in app.get("/diagnostics").text
     diagnosing = app.connect("/diagnostics", socketio_path="live/socket")
     assert diagnosing.call("greet", namespace="/diagnostics")["workers"] == 1
+    assert "export class Realtime" in app.get("/realtime/realtime.js").text
     assert_clean_end(app)
 
 
