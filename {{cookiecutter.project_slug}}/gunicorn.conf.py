@@ -33,6 +33,9 @@ keepalive = settings.keepalive
 graceful_timeout = drain_time_limit(settings)
 reload = settings.reload
 
+# Whom to believe about the scheme is TRUSTED_PROXIES's business, not decided by who connects.
+secure_scheme_headers = {}
+
 # Every gunicorn of one user would share the socket's path, and the second steal it from the first.
 control_socket_disable = True
 logger_class = GunicornLogger
