@@ -58,6 +58,38 @@ def test_sizes_are_whole_numbers_of_bytes(size: object) -> None:
         load_settings(secret_key=SECRET, max_message_bytes=size)
 
 
+@pytest.mark.parametrize(
+    ("token", "fault"),
+    [
+        ("short", "OPERATOR_TOKEN has 5 characters"),
+        ("changeme" * 5, "OPERATOR_TOKEN is a well-known default"),
+        ("ab" * 20, "OPERATOR_TOKEN repeats a few characters"),
+        (SECRET, "OPERATOR_TOKEN is the SECRET_KEY"),
+    ],
+)
+def test_a_token_of_operators_must_be_worth_it(token: str, fault: str) -> None:
+    with pytest.raises(ConfigurationError, match=fault) as refusal:
+        load_settings(secret_key=SECRET, operator_token=token, environment="development")
+    assert token == "short" or token not in str(refusal.value)
+
+
+def test_an_empty_token_is_none() -> None:
+    assert load_settings(secret_key=SECRET, operator_token="").operator_token is None
+
+
+def test_the_admin_ui_needs_the_token() -> None:
+    with pytest.raises(ConfigurationError, match="set OPERATOR_TOKEN too"):
+        load_settings(secret_key=SECRET, admin_ui="production")
+    load_settings(secret_key=SECRET, admin_ui="production", operator_token=SECRET[::-1])
+
+
+def test_what_visitors_send_is_shown_in_development_only() -> None:
+    settings = {"secret_key": SECRET, "admin_ui": "development", "operator_token": SECRET[::-1]}
+    with pytest.raises(ConfigurationError, match="ADMIN_UI=development shows what visitors send"):
+        load_settings(**settings)
+    load_settings(**settings, environment="development")
+
+
 def test_every_setting_is_documented_with_its_default() -> None:
     documented = dict(re.findall(r"^#? ?([A-Z_]+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE))
     assert {name.upper() for name in Settings.model_fields} == set(documented)

@@ -53,7 +53,7 @@ def surround(app: Flask, socketio: SocketIO, settings: Settings, *, adopted: boo
     :param adopted: whether the app knows nothing of the layer, and may have routes and guards that
         must not reach those of the layer.
     """
-    from production.browser import assets
+    from production.browser import assets, ops
     from production.http import beside, errors, health, proxy, requests
     from production.observe.lag import LoopLag
     from production.realtime import server
@@ -69,6 +69,7 @@ def surround(app: Flask, socketio: SocketIO, settings: Settings, *, adopted: boo
     layer = beside.make(state) if adopted else app
     health.init_app(layer, state)
     assets.init_app(layer)
+    ops.init_app(layer, state)
     if adopted:
         beside.mount(app, layer)
     requests.init_app(app)

@@ -15,7 +15,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import socketio
@@ -53,6 +53,7 @@ more than a client may have waiting (``MAX_QUEUED_MESSAGES``)."""
 PUBLISHING = "publishing"
 LISTENING = "listening"
 CANARY = "canary"
+NOTICE = "notice"
 
 
 class Silence(TimeoutError):
@@ -99,6 +100,7 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
         self._unheard_since: float | None = None
         self._heard_at: float | None = None
         self.presence = SharedPresence(self, url, service, self.outage)
+        self._listeners: dict[str, Callable[[], None]] = {}
 
     # What others may know
 
@@ -124,6 +126,23 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
         deadline = time.monotonic() + seconds
         while self._outbox and time.monotonic() < deadline:
             self.server.sleep(0.02)
+
+    # What processes tell each other
+
+    def tell(self, topic: str) -> None:
+        """Tell the other processes of the service, soon and without waiting.
+
+        :param topic: what it is about; who was given to :meth:`hear` for it is called there.
+        """
+        self._publish({"method": NOTICE, "topic": topic})
+
+    def hear(self, topic: str, listener: Callable[[], None]) -> None:
+        """Have something called whenever another process tells of a topic.
+
+        :param topic: what it is about.
+        :param listener: what to call; the queue waits for it.
+        """
+        self._listeners[topic] = listener
 
     # What Socket.IO calls
 
@@ -307,11 +326,19 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
             return
         if message.get("method") == CANARY:
             return
+        if message.get("method") == NOTICE:
+            self._notify(message.get("topic"))
+            return
         # What other programs publish carries neither, and is not sent twice by them.
         numbered = isinstance(sender, str) and isinstance(number, int)
         if not (numbered and self._repeats.is_repeat(sender, number)):
             self._counters["received"] += 1
             yield message
+
+    def _notify(self, topic: Any) -> None:
+        listener = self._listeners.get(topic)
+        if listener is not None:
+            listener()
 
     def _lose(self, part: str, error: Exception) -> bool:
         """Note that a part failed, and hold the outbox back until the queue has settled again.

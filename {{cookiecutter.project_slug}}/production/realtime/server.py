@@ -44,6 +44,13 @@ class Server(socketio.Server):  # type: ignore[misc]
         super().__init__(**options)
         self.max_attachments = max_attachments
 
+    def has_namespace(self, namespace: str) -> bool:
+        """Tell whether there are handlers for a namespace.
+
+        :param namespace: its name.
+        """
+        return namespace in self.handlers or namespace in self.namespace_handlers
+
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer
 

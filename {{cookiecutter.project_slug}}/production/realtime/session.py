@@ -135,9 +135,9 @@ class Session(Socket):  # type: ignore[misc]
         """Plan the next ping, once the previous one was answered."""
         if self.last_ping:
             self.last_ping = None
-            self.server.timers.after(self.server.ping_interval, self._ping)
+            self.server.timers.after(self.server.ping_interval, self._send_ping)
 
-    def _ping(self) -> None:
+    def _send_ping(self) -> None:
         if self.closing or self.closed:
             return
         sent_at = time.monotonic()

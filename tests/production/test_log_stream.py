@@ -1,0 +1,157 @@
+"""The handler that shows the log to operators never gets in the way of the code that logs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import pytest
+import structlog
+
+from production.observe.log_stream import LONGEST_LINE, ROOM, ROOM_FOR_WARNINGS, LogStream, muted
+
+
+@pytest.fixture
+def logger() -> logging.Logger:
+    """A logger that nobody else listens to."""
+    return logging.Logger("app.orders", logging.DEBUG)
+
+
+@pytest.fixture
+def stream(logger: logging.Logger) -> LogStream:
+    """The handler of that logger, which keeps what is logged."""
+    stream = LogStream()
+    logger.addHandler(stream)
+    stream.start()
+    return stream
+
+
+def test_a_record_has_what_the_log_has(logger: logging.Logger, stream: LogStream) -> None:
+    with structlog.contextvars.bound_contextvars(session="web.0.1.x", request_id="r1"):
+        logger.info("order %d placed", 7, extra={"total": 12.5})
+    (record,) = stream.take().records
+    assert record.pop("timestamp").endswith("Z")
+    assert record == {
+        "level": "info",
+        "event": "order 7 placed",
+        "session": "web.0.1.x",
+        "request_id": "r1",
+        "logger": "app.orders",
+        "total": 12.5,
+        "process": logging.LogRecord("", 0, "", 0, "", None, None).process,
+    }
+
+
+def test_a_traceback_comes_along(logger: logging.Logger, stream: LogStream) -> None:
+    try:
+        raise LookupError("no such order")
+    except LookupError:
+        logger.exception("failed")
+    (record,) = stream.take().records
+    assert record["exception"].endswith("LookupError: no such order")
+
+
+def test_nothing_is_kept_while_nobody_watches(logger: logging.Logger, stream: LogStream) -> None:
+    logger.info("seen")
+    stream.stop()
+    logger.critical("not seen")
+    assert stream.take() == ([], 0)
+
+
+def test_a_flood_is_counted_and_hides_no_warning(logger: logging.Logger, stream: LogStream) -> None:
+    for number in range(ROOM + 50):
+        logger.info("%d", number)
+    logger.error("what went wrong")
+    records, dropped = stream.take()
+    assert [record["event"] for record in records] == [*map(str, range(ROOM)), "what went wrong"]
+    assert dropped == 50
+    logger.info("afterwards")
+    assert [len(part) for part in [stream.take().records]] == [1]
+    assert stream.take().dropped == 0
+
+
+def test_floods_of_errors_are_bounded_too(logger: logging.Logger, stream: LogStream) -> None:
+    for _ in range(1000):
+        logger.error("again")
+    assert len(stream.take().records) == ROOM + ROOM_FOR_WARNINGS
+
+
+@pytest.mark.parametrize("name", ["socketio", "engineio", "socketio.server", "engineio.client"])
+def test_what_tells_of_sending_is_not_sent(stream: LogStream, name: str) -> None:
+    record = logging.LogRecord(name, logging.ERROR, "", 0, "emitting", None, None)
+    assert not stream.handle(record)
+    assert stream.take() == ([], 0)
+
+
+def test_what_is_logged_while_sending_is_not_sent(
+    logger: logging.Logger, stream: LogStream
+) -> None:
+    with muted():
+        logger.error("the client is slow")
+    assert stream.take() == ([], 0)
+
+
+class LogsWhenShown:
+    """An object that logs when it is written, as some models of databases do."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def __str__(self) -> str:
+        self._logger.info("loading %s", self)
+        return "order 7"
+
+
+def test_a_value_that_logs_itself_does_not_recurse(
+    logger: logging.Logger, stream: LogStream
+) -> None:
+    logger.info("placed %s", LogsWhenShown(logger))
+    assert [record["event"] for record in stream.take().records] == ["placed order 7"]
+
+
+class Unshowable:
+    """An object that cannot be written."""
+
+    def __str__(self) -> str:
+        raise ValueError("detached")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("arguments", [("%d", "seven"), ("%s", Unshowable()), ("%s %s", 1)])
+def test_a_record_that_cannot_be_written_fails_nobody(
+    logger: logging.Logger, stream: LogStream, arguments: tuple[Any, ...]
+) -> None:
+    logger.warning(*arguments)
+    (record,) = stream.take().records
+    assert record["event"].startswith("(a record that cannot be written: ")
+    assert record["logger"] == "app.orders"
+
+
+def test_long_records_are_cut(logger: logging.Logger, stream: LogStream) -> None:
+    logger.info("x" * 1_000_000, extra={f"field{number}": "y" * 10_000 for number in range(100)})
+    (record,) = stream.take().records
+    assert record["event"].endswith("(1000000 characters)")
+    assert len(str(record)) < 3 * LONGEST_LINE
+
+
+def test_browsers_can_read_any_number(logger: logging.Logger, stream: LogStream) -> None:
+    logger.info("measured", extra={"ratio": float("nan")})
+    (record,) = stream.take().records
+    assert record["ratio"] == "NaN"
+
+
+def test_no_thread_waits_for_another(logger: logging.Logger, stream: LogStream) -> None:
+    assert stream.lock is None
+    threads = [
+        threading.Thread(target=lambda: [logger.info("tick") for _ in range(500)]) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    seen = 0
+    while any(thread.is_alive() for thread in threads):
+        batch = stream.take()
+        seen += len(batch.records) + batch.dropped
+    batch = stream.take()
+    assert seen + len(batch.records) + batch.dropped == 8 * 500

@@ -1,0 +1,84 @@
+"""What there is to see of one process at one moment."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import time
+from typing import Any
+
+from production.http.health import readiness_checks
+from production.realtime.queue import QueueManager
+from production.state import ServiceState
+
+LARGEST_ROOMS = 20
+"""Rooms that are named; of the others it is said how many there are."""
+
+LONGEST_NAME = 200
+"""Characters of a room's name."""
+
+
+class Snapshots:
+    """Takes snapshots of this process.
+
+    :param state: the process.
+    """
+
+    def __init__(self, state: ServiceState) -> None:
+        self._state = state
+        self._server = state.socketio.server
+        self._checks = readiness_checks(state)
+
+    def take(self) -> dict[str, Any]:
+        """Return what there is to see now, as JSON.
+
+        Totals are since the start of the process, and ``uptime`` is when they were taken: two
+        snapshots say how many there were a second.
+        """
+        state = self._state
+        return {
+            "process": self._name(),
+            "host": state.settings.host_id,
+            "pid": os.getpid(),
+            "mode": str(state.settings.async_mode),
+            "uptime": round(time.monotonic() - state.started_at, 3),
+            "draining": state.draining,
+            "checks": {name: check() for name, check in self._checks.items()},
+            "lag": round(state.loop_lag.seconds(), 3),
+            "sessions": self._sessions(),
+            "rooms": self._rooms(),
+            "queue": self._queue(),
+        }
+
+    def _name(self) -> str:
+        """Return what the ids of this process's sessions begin with, or what else tells it apart."""
+        prefix: str = self._server.eio.id_prefix
+        return prefix.rstrip(".") or f"{self._state.settings.host_id}.{os.getpid()}"
+
+    def _sessions(self) -> dict[str, Any]:
+        sessions = list(self._server.eio.sockets.values())
+        websockets = sum(session.upgraded for session in sessions)
+        return {
+            "open": len(sessions),
+            "most": self._state.settings.max_sessions,
+            "websocket": websockets,
+            "polling": len(sessions) - websockets,
+        }
+
+    def _rooms(self) -> dict[str, Any]:
+        """Return the largest rooms of all namespaces, without those that each session has for itself."""
+        manager = self._server.manager
+        rooms = [
+            {"namespace": namespace, "room": str(room)[:LONGEST_NAME], "sessions": len(members)}
+            for namespace, by_room in list(manager.rooms.items())
+            for room, members in list(by_room.items())
+            if room is not None and not manager.is_sid_room(namespace, room)
+        ]
+        largest = heapq.nlargest(LARGEST_ROOMS, rooms, key=lambda room: room["sessions"])
+        return {"count": len(rooms), "largest": largest}
+
+    def _queue(self) -> dict[str, Any] | None:
+        manager = self._server.manager
+        if not isinstance(manager, QueueManager):
+            return None
+        return {**manager.counters(), "waiting": manager.waiting}
