@@ -5,9 +5,11 @@ from __future__ import annotations
 import heapq
 import os
 import time
+from bisect import bisect
 from typing import Any
 
 from production.http.health import readiness_checks
+from production.observe.quality import Figures, Quality
 from production.realtime.queue import QueueManager
 from production.state import ServiceState
 
@@ -16,6 +18,12 @@ LARGEST_ROOMS = 20
 
 LONGEST_NAME = 200
 """Characters of a room's name."""
+
+BANDS = (50.0, 100.0, 200.0, 400.0)
+"""Upper bounds in milliseconds of the median round trips by which connections are counted."""
+
+WORST_CONNECTIONS = 10
+"""Connections that are shown one by one."""
 
 
 class Snapshots:
@@ -48,6 +56,7 @@ class Snapshots:
             "sessions": self._sessions(),
             "rooms": self._rooms(),
             "queue": self._queue(),
+            "quality": quality_of(self._state.qualities.all()),
         }
 
     def _name(self) -> str:
@@ -82,3 +91,26 @@ class Snapshots:
         if not isinstance(manager, QueueManager):
             return None
         return {**manager.counters(), "waiting": manager.waiting}
+
+
+def quality_of(qualities: dict[str, Quality]) -> dict[str, Any]:
+    """Return how good connections are: how many in each band, and the worst of them.
+
+    :param qualities: what is known, by session.
+    """
+    bands = [0] * (len(BANDS) + 1)
+    figures = {session: quality.figures for session, quality in qualities.items()}
+    for each in figures.values():
+        if each.median_ms is not None:
+            bands[bisect(BANDS, each.median_ms)] += 1
+    worst = heapq.nlargest(WORST_CONNECTIONS, figures.items(), key=lambda item: _badness(item[1]))
+    return {
+        "known": len(figures),
+        "degraded": sum(each.state == "degraded" for each in figures.values()),
+        "bands": bands,
+        "worst": [{"session": session, **each.model_dump()} for session, each in worst],
+    }
+
+
+def _badness(figures: Figures) -> tuple[bool, float, float]:
+    return figures.state == "degraded", figures.loss, figures.median_ms or 0.0

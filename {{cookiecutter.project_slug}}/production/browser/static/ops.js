@@ -1,0 +1,342 @@
+// The operators' page: asks for the token, watches, and shows what ops-model.js knows.
+// The token stays in this script's memory: a refreshed page asks again.
+
+import { describe, Fleet, formatCount, formatDuration, formatRate, LogBook, MOST_RECORDS, Series } from "./ops-model.js";
+
+const TICK = 2000;
+const SVG = "http://www.w3.org/2000/svg";
+const [CURVE_WIDTH, CURVE_HEIGHT] = [160, 36];
+
+const byId = (id) => document.getElementById(id);
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
+
+const STATES = { watching: "Watching", reconnecting: "Reconnecting", offline: "Not watching" };
+
+/** What each state of a process or of the queue is a sign of. */
+const SIGNALS = { ready: "good", leaving: "wait", failing: "bad", silent: "bad" };
+
+const TOTALS = {
+  sessions: ({ sessions, most }) => `${formatCount(sessions)} of ${formatCount(most)}`,
+  handled: ({ handled }) => formatRate(handled),
+  delivered: ({ delivered }) => formatRate(delivered),
+  lag: ({ lag }) => `${formatRate(lag)} ms`,
+  waiting: ({ waiting }) => formatCount(waiting),
+};
+
+function setText(element, text) {
+  if (element.textContent !== text) {
+    element.textContent = text;
+  }
+}
+
+function setState(element, name) {
+  if (element.dataset.state !== name) {
+    element.dataset.state = name;
+  }
+}
+
+function cloneOf(templateId) {
+  return byId(templateId).content.cloneNode(true).firstElementChild;
+}
+
+/** Keep one row for each item, in their order, touching only what has changed. */
+function showRows(body, templateId, items, keyOf, fill) {
+  const rows = new Map([...body.children].map((row) => [row.dataset.key, row]));
+  items.forEach((item, index) => {
+    const key = keyOf(item);
+    const row = rows.get(key) ?? cloneOf(templateId);
+    rows.delete(key);
+    row.dataset.key = key;
+    fill(row, item);
+    if (body.children[index] !== row) {
+      body.insertBefore(row, body.children[index] ?? null);
+    }
+  });
+  rows.forEach((row) => row.remove());
+}
+
+function fillCells(row, texts) {
+  for (const [name, text] of Object.entries(texts)) {
+    setText(row.querySelector(`[data-cell="${name}"]`), text);
+  }
+}
+
+function createCurve() {
+  const svg = document.createElementNS(SVG, "svg");
+  const path = document.createElementNS(SVG, "path");
+  svg.setAttribute("viewBox", `0 -2 ${CURVE_WIDTH} ${CURVE_HEIGHT + 4}`);
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("aria-hidden", "true");
+  svg.append(path);
+  return { svg, path };
+}
+
+/** The figures of the whole service, each with its last two minutes. */
+function createTotals() {
+  const tiles = Object.keys(TOTALS).map((name) => {
+    const place = document.querySelector(`[data-total="${name}"] dd`);
+    const figure = document.createElement("span");
+    const { svg, path } = createCurve();
+    place.append(figure, svg);
+    return { name, figure, path, series: new Series() };
+  });
+  return {
+    show(totals) {
+      for (const { name, figure, path, series } of tiles) {
+        series.add(totals[name]);
+        setText(figure, TOTALS[name](totals));
+        path.setAttribute("d", series.path(CURVE_WIDTH, CURVE_HEIGHT));
+      }
+    },
+    clear: () => tiles.forEach(({ series }) => series.clear()),
+  };
+}
+
+function showProcesses(processes) {
+  showRows(byId("processes"), "process-row", processes, ({ process }) => process, (row, each) => {
+    const { sessions, rates } = each;
+    fillCells(row, {
+      process: each.process,
+      pid: `${each.mode}, process ${each.pid}`,
+      state: each.state.text,
+      sessions: `${formatCount(sessions.open)} of ${formatCount(sessions.most)}`,
+      websocket: formatCount(sessions.websocket),
+      polling: formatCount(sessions.polling),
+      handled: formatRate(rates.handled),
+      delivered: formatRate(rates.delivered),
+      lag: `${formatRate(each.lag * 1000)} ms`,
+      uptime: formatDuration(each.uptime),
+    });
+    setState(row.querySelector(".state"), SIGNALS[each.state.name]);
+    row.querySelector(".load").style.setProperty("--share", Math.min(1, sessions.open / sessions.most).toFixed(3));
+  });
+}
+
+function showRooms({ largest, more }) {
+  showRows(byId("rooms"), "room-row", largest, ({ key }) => key, (row, room) => {
+    fillCells(row, {
+      room: room.room,
+      namespace: room.namespace,
+      sessions: formatCount(room.sessions),
+      processes: formatCount(room.processes),
+    });
+  });
+  const none = largest.length === 0 ? "Nobody is in a room." : "";
+  setText(byId("rooms-note"), more > 0 ? `${formatCount(more)} smaller ones are not shown.` : none);
+}
+
+function showQuality({ known, degraded, bands, worst }) {
+  const said = known === 1 ? "1 client measures its connection" : `${formatCount(known)} clients measure their connection`;
+  const note = degraded > 0 ? `${said}, ${formatCount(degraded)} of them degraded.` : `${said}.`;
+  setText(byId("quality-note"), known === 0 ? "No client measures its connection." : note);
+  const most = Math.max(1, ...bands);
+  [...byId("bands").querySelectorAll("dd")].forEach((place, index) => {
+    const count = bands[index] ?? 0;
+    setText(place, formatCount(count));
+    place.style.setProperty("--share", (count / most).toFixed(3));
+  });
+  byId("worst-details").hidden = known === 0;
+  const inMilliseconds = (value) => (value === null ? "–" : `${formatRate(value)} ms`);
+  showRows(byId("worst"), "worst-row", worst, ({ session }) => session, (row, each) => {
+    fillCells(row, {
+      session: each.session,
+      state: `${each.state}, ${each.transport}`,
+      median: inMilliseconds(each.median_ms),
+      p95: inMilliseconds(each.p95_ms),
+      loss: `${formatRate(each.loss * 100)} %`,
+      reconnects: formatCount(each.reconnects),
+    });
+  });
+}
+
+function showQueue(queue) {
+  const state = byId("queue-state");
+  const text = state.lastElementChild;
+  byId("queue-facts").hidden = queue === null;
+  if (queue === null) {
+    setState(state, "none");
+    setText(text, "None: the service is one process.");
+    return;
+  }
+  const lost = queue.lost.map(({ process, reason }) => `${process}: ${reason}`).join("; ");
+  setState(state, lost ? "bad" : "good");
+  setText(text, lost ? `Lost. ${lost}` : "Every process hears it");
+  for (const place of byId("queue-facts").querySelectorAll("[data-queue]")) {
+    setText(place, formatCount(queue[place.dataset.queue]));
+  }
+}
+
+function lineOf({ record }) {
+  const { time, level, event, details, trace } = describe(record);
+  const line = cloneOf("log-line");
+  const written = new Date(time);
+  line.querySelector("time").textContent = Number.isNaN(written.valueOf()) ? "" : clock.format(written);
+  line.querySelector("time").dateTime = time;
+  line.querySelector(".level").textContent = level;
+  line.querySelector(".event").textContent = event;
+  line.querySelector(".details").textContent = details;
+  line.dataset.level = level;
+  if (trace) {
+    const block = document.createElement("pre");
+    block.textContent = trace;
+    line.append(block);
+  }
+  return line;
+}
+
+/** The log, newest last; it follows the newest unless its reader has scrolled away or pauses it. */
+function createLog() {
+  const book = new LogBook();
+  const lines = byId("lines");
+  const list = lines.firstElementChild;
+  const pause = byId("log-pause");
+  let shown = 0;
+
+  const isPaused = () => pause.getAttribute("aria-pressed") === "true";
+
+  function showNews() {
+    if (isPaused()) {
+      const waiting = book.since(shown).length;
+      setText(byId("log-note"), waiting > 0 ? `Paused: ${formatCount(waiting)} more.` : "Paused.");
+      return;
+    }
+    const follows = lines.scrollHeight - lines.scrollTop - lines.clientHeight < 40;
+    list.append(...book.since(shown).map(lineOf));
+    shown = book.last;
+    while (list.children.length > MOST_RECORDS) {
+      list.firstElementChild.remove();
+    }
+    if (follows) {
+      lines.scrollTop = lines.scrollHeight;
+    }
+    const { dropped } = book;
+    const lost = `${formatCount(dropped)} records were left out, since more were written than can be watched.`;
+    setText(byId("log-note"), dropped > 0 ? lost : "");
+  }
+
+  function showAnew() {
+    list.replaceChildren();
+    shown = 0;
+    showNews();
+    lines.scrollTop = lines.scrollHeight;
+  }
+
+  byId("log-level").addEventListener("change", ({ target }) => {
+    book.level = target.value;
+    showAnew();
+  });
+  byId("log-filter").addEventListener("input", ({ target }) => {
+    book.text = target.value;
+    showAnew();
+  });
+  byId("log-clear").addEventListener("click", () => {
+    book.clear();
+    showAnew();
+  });
+  pause.addEventListener("click", () => {
+    pause.setAttribute("aria-pressed", String(!isPaused()));
+    showNews();
+  });
+
+  return {
+    add(batch) {
+      book.add(batch);
+      showNews();
+    },
+    clear() {
+      book.clear();
+      showAnew();
+    },
+  };
+}
+
+function showConnection(name) {
+  setText(byId("state"), STATES[name]);
+  setState(document.querySelector(".masthead .state"), { watching: "good", reconnecting: "wait", offline: "none" }[name]);
+}
+
+function showDesk() {
+  byId("entrance").hidden = true;
+  byId("desk").hidden = false;
+  byId("leave").hidden = false;
+}
+
+function showEntrance(problem) {
+  byId("entrance").hidden = false;
+  byId("desk").hidden = true;
+  byId("leave").hidden = true;
+  setText(byId("problem"), problem);
+  byId("token").focus();
+}
+
+function start() {
+  const fleet = new Fleet();
+  const totals = createTotals();
+  const log = createLog();
+  let socket = null;
+  let timer;
+
+  function show() {
+    const now = performance.now();
+    fleet.prune(now);
+    showProcesses(fleet.processes(now));
+    showRooms(fleet.rooms(now));
+    showQuality(fleet.quality(now));
+    showQueue(fleet.queue(now));
+    return fleet.totals(now);
+  }
+
+  function stop(problem) {
+    clearInterval(timer);
+    socket?.disconnect();
+    socket = null;
+    [fleet, totals, log].forEach((part) => part.clear());
+    showConnection("offline");
+    showEntrance(problem);
+  }
+
+  function watch(token) {
+    if (typeof window.io !== "function") {
+      stop(`The Socket.IO client could not be loaded from ${byId("client-script").src}.`);
+      return;
+    }
+    socket = window.io("/ops", { path: document.body.dataset.path, auth: { token }, forceNew: true });
+    socket.on("connect", () => {
+      setText(byId("problem"), "");
+      showConnection("watching");
+      if (byId("desk").hidden) {
+        byId("token").value = "";
+        showDesk();
+        byId("totals-heading").focus();
+        timer = setInterval(() => totals.show(show()), TICK);
+      }
+    });
+    socket.on("process", (snapshot) => {
+      fleet.add(snapshot, performance.now());
+      show();
+    });
+    socket.on("log", log.add);
+    socket.on("disconnect", () => {
+      // After its own disconnect the client does not come back by itself.
+      if (socket?.active) {
+        showConnection("reconnecting");
+      }
+    });
+    socket.on("connect_error", (error) => {
+      if (!socket.active) {
+        stop(error.message);
+      } else if (byId("desk").hidden) {
+        setText(byId("problem"), `The service cannot be reached: ${error.message}. Trying again.`);
+      }
+    });
+  }
+
+  byId("entrance").addEventListener("submit", (event) => {
+    event.preventDefault();
+    socket?.disconnect();
+    watch(byId("token").value);
+  });
+  byId("leave").addEventListener("click", () => stop(""));
+}
+
+start();
