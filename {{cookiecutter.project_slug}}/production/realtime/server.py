@@ -13,19 +13,21 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import flask
 import flask_socketio
 import socketio
 import structlog
 from flask import Flask
 from flask_socketio import SocketIO
 
+from production.observe import metrics
 from production.realtime.engine import EngineServer
-from production.realtime.errors import answer_error
+from production.realtime.errors import Rejected, WatchedErrorHandlers, answer_error
 from production.realtime.manager import LocalManager
 from production.realtime.origins import origin_policy
 from production.realtime.packets import MalformedPacket, StrictPacket
 from production.realtime.queue import QueueManager
-from production.realtime.reasons import Reason
+from production.realtime.reasons import ALL_REASONS, Reason
 from production.realtime.websocket import CLOSE_PROTOCOL_ERROR
 from production.settings import Settings
 
@@ -72,10 +74,19 @@ class Server(socketio.Server):  # type: ignore[misc]
         if size > self.eio.max_http_buffer_size:
             raise MalformedPacket("message too large")
 
+    def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
+        upgrade = environ.get("HTTP_UPGRADE", "").lower()
+        metrics.connects.labels("websocket" if upgrade == "websocket" else "polling").inc()
+        super()._handle_eio_connect(eio_sid, environ)
+
     def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
         super()._handle_connect(eio_sid, namespace, data)
         namespace = namespace or "/"
         sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
+        if not self.manager.is_connected(sid, namespace):
+            known, _ = self.known_names(namespace, "connect")
+            reason = "bad-namespace" if known is metrics.UNKNOWN else "handler"
+            metrics.refused_connects.labels(reason).inc()
         session = self.eio.sockets.get(eio_sid)
         if session is not None:
             session.public_id = session.public_id or sid
@@ -92,6 +103,7 @@ class Server(socketio.Server):  # type: ignore[misc]
     def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         session = self.eio.sockets.get(eio_sid)
         if session is not None:
+            metrics.disconnects.labels(reason if reason in ALL_REASONS else metrics.UNKNOWN).inc()
             log.info(
                 "client disconnected",
                 session=session.public_id,
@@ -115,10 +127,38 @@ class Server(socketio.Server):  # type: ignore[misc]
         """Run a handler with the session, the event and a request id in each of its log records."""
         if event == "disconnect" and not self._disconnect_takes_reason(namespace):
             args = args[:-1]
-        with structlog.contextvars.bound_contextvars(
-            session=args[0], event_name=event, namespace=namespace, request_id=uuid.uuid4().hex
+        started_at = time.perf_counter()
+        try:
+            with structlog.contextvars.bound_contextvars(
+                session=args[0], event_name=event, namespace=namespace, request_id=uuid.uuid4().hex
+            ):
+                return super()._trigger_event(event, namespace, *args)
+        finally:
+            timer = metrics.event_timer(*self.known_names(namespace, event))
+            timer.observe(time.perf_counter() - started_at)
+
+    def note_error(self, error: Exception) -> None:
+        """Count what a handler raised, unless the handler has merely declined its event.
+
+        :param error: what Flask-SocketIO has caught and not handled yet.
+        """
+        if not isinstance(error, Rejected):
+            names = self.known_names(flask.request.namespace, flask.request.event["message"])  # type: ignore[attr-defined]
+            metrics.handler_errors.labels(*names).inc()
+
+    def known_names(self, namespace: str, event: Any) -> tuple[str, str]:
+        """Return names for a namespace and an event that are the app's and not a client's invention."""
+        handlers = self.handlers.get(namespace)
+        by_class = self.namespace_handlers.get(namespace)
+        if (handlers is None and by_class is None) or not isinstance(event, str):
+            return metrics.UNKNOWN, metrics.UNKNOWN
+        if (
+            event in self.reserved_events
+            or (handlers is not None and event in handlers)
+            or hasattr(by_class, f"on_{event}")
         ):
-            return super()._trigger_event(event, namespace, *args)
+            return namespace, event
+        return namespace, metrics.UNKNOWN
 
     def _disconnect_takes_reason(self, namespace: str) -> bool:
         """Tell whether the disconnect handler wants the reason; before 5.5 it was not given one."""
@@ -198,7 +238,7 @@ def attach(app: Flask, socketio_extension: SocketIO, settings: Settings) -> None
 
 
 def start(socketio_extension: SocketIO) -> None:
-    """Tell the server where it is, and start the client manager's tasks.
+    """Tell the server where it is, count its errors, and start the client manager's tasks.
 
     Upstream would start them with the first client. A process that listens only then is not ready
     before, and what it is told meanwhile is lost.
@@ -207,6 +247,9 @@ def start(socketio_extension: SocketIO) -> None:
     """
     server = socketio_extension.server
     server.eio.endpoint = socketio_extension.sockio_mw.engineio_path
+    socketio_extension.exception_handlers = WatchedErrorHandlers(
+        socketio_extension.exception_handlers, server.note_error
+    )
     if not server.manager_initialized:
         server.manager_initialized = True
         server.manager.initialize()
