@@ -23,7 +23,7 @@ def test_people_can_use_the_board(
     node, chromium = requires("node"), requires("chromium")
     project = BakedProject(tmp_path / "board")
     shutil.copytree(bake().path, project.path)
-    vendor = project.path / "live_board" / "static" / "vendor"
+    vendor = project.path / "production" / "browser" / "static" / "vendor"
     vendor.mkdir()
     shutil.copy(CLIENTS / "node_modules/socket.io-client/dist/socket.io.min.js", vendor)
     with serve(project, tmp_path / "board.log") as served:

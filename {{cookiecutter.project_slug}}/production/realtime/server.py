@@ -9,7 +9,7 @@ import inspect
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,8 @@ from flask import Flask
 from flask_socketio import SocketIO
 
 from production.observe import metrics
+from production.observe.quality import Qualities
+from production.realtime import heartbeat
 from production.realtime.engine import EngineServer
 from production.realtime.errors import Rejected, WatchedErrorHandlers, answer_error
 from production.realtime.manager import LocalManager
@@ -32,6 +34,11 @@ from production.realtime.websocket import CLOSE_PROTOCOL_ERROR
 from production.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+EventWatcher = Callable[[str, str], AbstractContextManager[Any]]
+
+LAYER_EVENTS = ("connect", "disconnect", heartbeat.EVENT)
+"""Events that there are without a handler of the app."""
 
 
 class Server(socketio.Server):  # type: ignore[misc]
@@ -45,6 +52,11 @@ class Server(socketio.Server):  # type: ignore[misc]
     def __init__(self, *, max_attachments: int, **options: Any) -> None:
         super().__init__(**options)
         self.max_attachments = max_attachments
+        self.qualities = Qualities()
+        #: Called with an event's namespace and name, for a context to handle it in.
+        self.event_watchers: list[EventWatcher] = []
+        #: Called with what a handler has raised.
+        self.error_watchers: list[Callable[[Exception], None]] = []
 
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer
@@ -127,38 +139,64 @@ class Server(socketio.Server):  # type: ignore[misc]
         """Run a handler with the session, the event and a request id in each of its log records."""
         if event == "disconnect" and not self._disconnect_takes_reason(namespace):
             args = args[:-1]
-        started_at = time.perf_counter()
-        try:
-            with structlog.contextvars.bound_contextvars(
+        names = self.known_names(namespace, event)
+        with (
+            structlog.contextvars.bound_contextvars(
                 session=args[0], event_name=event, namespace=namespace, request_id=uuid.uuid4().hex
-            ):
-                return super()._trigger_event(event, namespace, *args)
+            ),
+            metrics.event_timer(*names).time(),
+            ExitStack() as watchers,
+        ):
+            for watch in self.event_watchers:
+                watchers.enter_context(watch(*names))
+            return self._carry_out(event, namespace, *args)
+
+    def _carry_out(self, event: str, namespace: str, *args: Any) -> Any:
+        if event == heartbeat.EVENT and not self._has_handler(event, namespace):
+            return self._answer_heartbeat(namespace, *args)
+        try:
+            return super()._trigger_event(event, namespace, *args)
         finally:
-            timer = metrics.event_timer(*self.known_names(namespace, event))
-            timer.observe(time.perf_counter() - started_at)
+            if event == "disconnect":
+                self.qualities.forget(args[0])
 
     def note_error(self, error: Exception) -> None:
         """Count what a handler raised, unless the handler has merely declined its event.
 
         :param error: what Flask-SocketIO has caught and not handled yet.
         """
-        if not isinstance(error, Rejected):
-            names = self.known_names(flask.request.namespace, flask.request.event["message"])  # type: ignore[attr-defined]
-            metrics.handler_errors.labels(*names).inc()
+        if isinstance(error, Rejected):
+            return
+        request: Any = flask.request
+        names = self.known_names(request.namespace, request.event["message"])
+        metrics.handler_errors.labels(*names).inc()
+        for note in self.error_watchers:
+            note(error)
 
     def known_names(self, namespace: str, event: Any) -> tuple[str, str]:
         """Return names for a namespace and an event that are the app's and not a client's invention."""
         handlers = self.handlers.get(namespace)
         by_class = self.namespace_handlers.get(namespace)
-        if (handlers is None and by_class is None) or not isinstance(event, str):
+        if handlers is None and by_class is None:
             return metrics.UNKNOWN, metrics.UNKNOWN
-        if (
-            event in self.reserved_events
-            or (handlers is not None and event in handlers)
-            or hasattr(by_class, f"on_{event}")
-        ):
-            return namespace, event
-        return namespace, metrics.UNKNOWN
+        known = isinstance(event, str) and (
+            event in LAYER_EVENTS or event in (handlers or ()) or hasattr(by_class, f"on_{event}")
+        )
+        return namespace, event if known else metrics.UNKNOWN
+
+    def _has_handler(self, event: str, namespace: str) -> bool:
+        handler, _ = self._get_event_handler(event, namespace, ())
+        by_class, _ = self._get_namespace_handler(namespace, ())
+        return handler is not None or hasattr(by_class, f"on_{event}")
+
+    def _answer_heartbeat(self, namespace: str, sid: str, *arguments: Any) -> dict[str, Any]:
+        acknowledgement, figures = heartbeat.answer(*arguments)
+        if figures is not None:
+            self.qualities.note(sid, figures)
+            # Its disconnect handler may have run meanwhile, and would not run again.
+            if not self.manager.is_connected(sid, namespace):
+                self.qualities.forget(sid)
+        return acknowledgement
 
     def _disconnect_takes_reason(self, namespace: str) -> bool:
         """Tell whether the disconnect handler wants the reason; before 5.5 it was not given one."""
