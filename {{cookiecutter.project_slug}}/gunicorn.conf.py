@@ -16,6 +16,7 @@ from production.process.configuration import (
     thread_count,
 )
 from production.process.identity import assign_slot, release_slots
+from production.process.metrics_directory import forget_gauges, remove_metrics, share_metrics
 
 settings = read_settings()
 configure_logging(settings.log_level, settings.log_format)
@@ -49,11 +50,18 @@ def on_starting(server):
 def pre_fork(server, worker):
     """Give the worker its slot, by which session ids name it and other workers reach it."""
     assign_slot(server, worker)
+    share_metrics(server, worker)
 
 
 def child_exit(server, worker):
     """Let the slot of the worker be taken again."""
     release_slots(server)
+    forget_gauges(server, worker)
+
+
+def on_exit(server):
+    """Leave nothing behind."""
+    remove_metrics(server)
 {% if cookiecutter.existing_app %}
 
 

@@ -21,7 +21,8 @@ from typing import Any
 import socketio
 import structlog
 
-from production.realtime.manager import ConnectedOnly
+from production.observe import metrics
+from production.realtime.manager import ConnectedOnly, CountedDelivery
 from production.realtime.outage import Outage
 from production.realtime.outbox import Entry, Outbox
 from production.realtime.presence import SharedPresence
@@ -60,7 +61,7 @@ class Silence(TimeoutError):
     """The subscription stands and brings nothing, not even what was published by this process."""
 
 
-class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
+class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # type: ignore[misc]
     """Publishes to Redis or Valkey and delivers to the clients of this process.
 
     :param url: where the queue is.
@@ -167,6 +168,7 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
 
         What is for sessions of this process only is nobody else's concern.
         """
+        metrics.emits.inc()
         namespace = namespace or "/"
         room = to or room
         if self._is_for_own_sessions(namespace, room):
@@ -213,6 +215,7 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
                 self._publish_due(client)
             except Exception as error:
                 self._counters["failed"] += 1
+                metrics.queue_failures.inc()
                 self._lose(PUBLISHING, error)
                 self._outbox.expire()
                 if client is not None:
@@ -259,6 +262,7 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
         pipeline.execute()
         self._outbox.remove(batch)
         self._counters["published"] += len(batch)
+        metrics.queue_published.inc(len(batch))
         if with_canary:
             self._canary_at = time.monotonic() + CANARY_INTERVAL
 
@@ -316,10 +320,12 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
             sender, number = message.get("sender"), message.get("number")
         except (ValueError, AttributeError):
             self._counters["malformed"] += 1
+            metrics.queue_malformed.inc()
             return
         if sender == self.host_id:
             if message.get("method") == CANARY:
                 self._heard_at = time.monotonic()
+                metrics.queue_lag.observe(self._heard_at - message["sent_at"])
                 self._unheard_since = None
                 self.outage.end(LISTENING)
                 self.outage.prove(message["sent_at"])
@@ -333,6 +339,7 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
         numbered = isinstance(sender, str) and isinstance(number, int)
         if not (numbered and self._repeats.is_repeat(sender, number)):
             self._counters["received"] += 1
+            metrics.queue_received.inc()
             yield message
 
     def _notify(self, topic: Any) -> None:
