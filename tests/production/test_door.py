@@ -9,7 +9,6 @@ import pytest
 from socketio.exceptions import ConnectionRefusedError
 from structlog.testing import capture_logs
 
-from production.observe import door as module
 from production.observe.door import MOST_ADDRESSES, PERIOD, TRIES, Door
 
 TOKEN = "a-token-of-operators-0123456789-abcdef"
@@ -33,7 +32,7 @@ def test_nothing_else_does(token: Any) -> None:
 
 def test_an_address_that_guesses_has_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
-    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     door = Door(TOKEN)
     with capture_logs() as records:
         for _ in range(TRIES):

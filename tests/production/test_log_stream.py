@@ -144,9 +144,12 @@ def test_browsers_can_read_any_number(logger: logging.Logger, stream: LogStream)
 
 def test_no_thread_waits_for_another(logger: logging.Logger, stream: LogStream) -> None:
     assert stream.lock is None
-    threads = [
-        threading.Thread(target=lambda: [logger.info("tick") for _ in range(500)]) for _ in range(8)
-    ]
+
+    def log() -> None:
+        for _ in range(500):
+            logger.info("tick")
+
+    threads = [threading.Thread(target=log) for _ in range(8)]
     for thread in threads:
         thread.start()
     seen = 0

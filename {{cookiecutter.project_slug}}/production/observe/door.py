@@ -56,8 +56,8 @@ class Door:
 
     def _seconds_to_wait(self, address: str) -> float:
         with self._lock:
-            tries = self._wrong.get(address, ())
-            if len(tries) < TRIES:
+            tries = self._wrong.get(address)
+            if tries is None or len(tries) < TRIES:
                 return 0.0
             return tries[0] + PERIOD - time.monotonic()
 

@@ -8,7 +8,10 @@ import time
 from bisect import bisect
 from typing import Any
 
+from prometheus_client.metrics import MetricWrapperBase
+
 from production.http.health import readiness_checks
+from production.observe import metrics
 from production.observe.quality import Figures, Quality
 from production.realtime.queue import QueueManager
 from production.state import ServiceState
@@ -40,8 +43,8 @@ class Snapshots:
     def take(self) -> dict[str, Any]:
         """Return what there is to see now, as JSON.
 
-        Totals are since the start of the process, and ``uptime`` is when they were taken: two
-        snapshots say how many there were a second.
+        Totals only grow, and ``uptime`` is when they were taken: two snapshots say how many there were
+        a second.
         """
         state = self._state
         return {
@@ -55,6 +58,11 @@ class Snapshots:
             "lag": round(state.loop_lag.seconds(), 3),
             "sessions": self._sessions(),
             "rooms": self._rooms(),
+            "events": {
+                "handled": total(metrics.event_seconds, "_count"),
+                "failed": total(metrics.handler_errors),
+                "delivered": total(metrics.deliveries),
+            },
             "queue": self._queue(),
             "quality": quality_of(self._state.qualities.all()),
         }
@@ -91,6 +99,16 @@ class Snapshots:
         if not isinstance(manager, QueueManager):
             return None
         return {**manager.counters(), "waiting": manager.waiting}
+
+
+def total(metric: MetricWrapperBase, suffix: str = "_total") -> float:
+    """Return what this process has counted, whatever the labels.
+
+    :param metric: a counter, or a histogram.
+    :param suffix: what the name of its samples ends with: ``_count`` for a histogram.
+    """
+    samples = (sample for family in metric.collect() for sample in family.samples)
+    return sum(sample.value for sample in samples if sample.name.endswith(suffix))
 
 
 def quality_of(qualities: dict[str, Quality]) -> dict[str, Any]:

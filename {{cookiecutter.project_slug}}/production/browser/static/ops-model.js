@@ -59,6 +59,7 @@ export class Fleet {
       most: sum(processes, ({ sessions }) => sessions.most),
       handled: sum(processes, ({ rates }) => rates.handled),
       delivered: sum(processes, ({ rates }) => rates.delivered),
+      failed: sum(processes, ({ rates }) => rates.failed * 60),
       lag: Math.max(0, ...processes.map(({ lag }) => lag * 1000)),
       waiting: sum(processes, ({ queue }) => queue?.waiting ?? 0),
     };
@@ -207,7 +208,7 @@ export function formatCount(count) {
 function ratesBetween(before, after) {
   const seconds = after.uptime - (before?.uptime ?? after.uptime);
   const rate = (name) => (seconds > 0 ? Math.max(0, after.events[name] - before.events[name]) / seconds : 0);
-  return { handled: rate("handled"), delivered: rate("delivered") };
+  return { handled: rate("handled"), delivered: rate("delivered"), failed: rate("failed") };
 }
 
 function stateOf({ draining, checks }, silence) {

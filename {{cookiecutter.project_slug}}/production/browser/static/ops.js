@@ -19,6 +19,7 @@ const TOTALS = {
   sessions: ({ sessions, most }) => `${formatCount(sessions)} of ${formatCount(most)}`,
   handled: ({ handled }) => formatRate(handled),
   delivered: ({ delivered }) => formatRate(delivered),
+  failed: ({ failed }) => formatRate(failed),
   lag: ({ lag }) => `${formatRate(lag)} ms`,
   waiting: ({ waiting }) => formatCount(waiting),
 };
