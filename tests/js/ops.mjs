@@ -71,7 +71,8 @@ async function populate() {
   const clients = Array.from({ length: CLIENTS }, () => io(url, { forceNew: true }));
   await Promise.all(clients.map((client) => new Promise((resolve) => { client.on("connect", resolve); })));
   for (const [number, client] of clients.entries()) {
-    const figures = { state: number ? "connected" : "degraded", transport: "websocket", median_ms: 20 * number ** 1.3, p95_ms: 30 * number ** 1.3, jitter_ms: 4, loss: number ? 0 : 0.2 };
+    const figures = {
+      state: number ? "connected" : "degraded", transport: "websocket", median_ms: 18 + 9 * number ** 1.6, p95_ms: 30 + 14 * number ** 1.6, jitter_ms: 4, loss: number ? 0 : 0.2 };
     await client.emitWithAck("heartbeat", { sent_at: 0, quality: figures });
     client.emit("enter", number % 3 ? "trades" : "auction 2041");
   }

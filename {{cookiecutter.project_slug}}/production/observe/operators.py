@@ -39,8 +39,8 @@ TICKS_PER_SNAPSHOT = 4
 """A process shows itself every two seconds."""
 
 PATIENCE = 7.0
-"""Seconds for which a process reports without being told that somebody watches: two of the notices,
-which come with each snapshot, may be late or lost."""
+"""Seconds for which a process reports without being told again that somebody watches: two of the
+notices, which are as frequent as snapshots, may be late or lost."""
 
 
 class Operators:
@@ -110,8 +110,9 @@ class Operators:
 
     def _report_once(self, tick: int) -> None:
         if tick % TICKS_PER_SNAPSHOT == 0:
-            self._renew()
             self._send("process", self._snapshot())
+        elif tick % TICKS_PER_SNAPSHOT == TICKS_PER_SNAPSHOT // 2:
+            self._renew()
         records, dropped = self._log_stream.take()
         if records or dropped:
             self._send("log", {"records": records, "dropped": dropped})
@@ -124,7 +125,7 @@ class Operators:
             return self._reporting
 
     def _renew(self) -> None:
-        """Go on reporting, here and elsewhere, while somebody is connected to this process."""
+        """Go on reporting, here and elsewhere, while an operator is connected to this process."""
         if any(True for _ in self._server.manager.get_participants(NAMESPACE, WATCHERS)):
             self._watch()
             self._tell_others()

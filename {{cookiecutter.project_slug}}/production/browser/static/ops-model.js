@@ -24,10 +24,11 @@ const CHECKS = {
 export class Fleet {
   #seen = new Map();
 
-  /** Take in a snapshot, as production/observe/snapshot.py makes it. */
+  /** Take in a snapshot, as production/observe/snapshot.py makes it; return whether its process is new. */
   add(snapshot, now) {
     const before = this.#seen.get(snapshot.process)?.snapshot;
     this.#seen.set(snapshot.process, { snapshot, seenAt: now, rates: ratesBetween(before, snapshot) });
+    return before === undefined;
   }
 
   /** Forget the processes that have left. */

@@ -257,9 +257,11 @@ function showConnection(name) {
 }
 
 function showDesk() {
+  byId("token").value = "";
   byId("entrance").hidden = true;
   byId("desk").hidden = false;
   byId("leave").hidden = false;
+  byId("totals-heading").focus();
 }
 
 function showEntrance(problem) {
@@ -271,11 +273,21 @@ function showEntrance(problem) {
 }
 
 function start() {
+  if (typeof window.io !== "function") {
+    showEntrance(`The Socket.IO client could not be loaded from ${byId("client-script").src}.`);
+    return;
+  }
   const fleet = new Fleet();
   const totals = createTotals();
   const log = createLog();
-  let socket = null;
+  let token = "";
   let timer;
+
+  const socket = window.io("/ops", {
+    path: document.body.dataset.path,
+    auth: (send) => send({ token }),
+    autoConnect: false,
+  });
 
   function show() {
     const now = performance.now();
@@ -284,60 +296,63 @@ function start() {
     showRooms(fleet.rooms(now));
     showQuality(fleet.quality(now));
     showQueue(fleet.queue(now));
-    return fleet.totals(now);
+  }
+
+  function tick() {
+    show();
+    totals.show(fleet.totals(performance.now()));
   }
 
   function stop(problem) {
     clearInterval(timer);
-    socket?.disconnect();
-    socket = null;
+    token = "";
     [fleet, totals, log].forEach((part) => part.clear());
+    show();
     showConnection("offline");
     showEntrance(problem);
   }
 
-  function watch(token) {
-    if (typeof window.io !== "function") {
-      stop(`The Socket.IO client could not be loaded from ${byId("client-script").src}.`);
-      return;
+  socket.on("connect", () => {
+    showConnection("watching");
+    if (byId("desk").hidden) {
+      showDesk();
+      timer = setInterval(tick, TICK);
     }
-    socket = window.io("/ops", { path: document.body.dataset.path, auth: { token }, forceNew: true });
-    socket.on("connect", () => {
-      setText(byId("problem"), "");
-      showConnection("watching");
-      if (byId("desk").hidden) {
-        byId("token").value = "";
-        showDesk();
-        byId("totals-heading").focus();
-        timer = setInterval(() => totals.show(show()), TICK);
-      }
-    });
-    socket.on("process", (snapshot) => {
-      fleet.add(snapshot, performance.now());
-      show();
-    });
-    socket.on("log", log.add);
-    socket.on("disconnect", () => {
-      // After its own disconnect the client does not come back by itself.
-      if (socket?.active) {
-        showConnection("reconnecting");
-      }
-    });
-    socket.on("connect_error", (error) => {
-      if (!socket.active) {
-        stop(error.message);
-      } else if (byId("desk").hidden) {
-        setText(byId("problem"), `The service cannot be reached: ${error.message}. Trying again.`);
-      }
-    });
-  }
+  });
+
+  socket.on("process", (snapshot) => {
+    const isNew = fleet.add(snapshot, performance.now());
+    (isNew ? tick : show)();
+  });
+
+  socket.on("log", log.add);
+
+  socket.on("disconnect", () => {
+    if (socket.active) {
+      showConnection("reconnecting");
+    }
+  });
+
+  socket.on("connect_error", (error) => {
+    if (!socket.active) {
+      stop(error.message);
+    } else if (byId("desk").hidden) {
+      setText(byId("problem"), `The service cannot be reached: ${error.message}. Trying again.`);
+    }
+  });
 
   byId("entrance").addEventListener("submit", (event) => {
     event.preventDefault();
-    socket?.disconnect();
-    watch(byId("token").value);
+    token = byId("token").value;
+    setText(byId("problem"), "");
+    // The session of an attempt that was refused is used again.
+    socket.connect();
   });
-  byId("leave").addEventListener("click", () => stop(""));
+
+  byId("leave").addEventListener("click", () => {
+    socket.disconnect();
+    stop("");
+  });
 }
 
 start();
