@@ -72,7 +72,13 @@ async function populate() {
   await Promise.all(clients.map((client) => new Promise((resolve) => { client.on("connect", resolve); })));
   for (const [number, client] of clients.entries()) {
     const figures = {
-      state: number ? "connected" : "degraded", transport: "websocket", median_ms: 18 + 9 * number ** 1.6, p95_ms: 30 + 14 * number ** 1.6, jitter_ms: 4, loss: number ? 0 : 0.2 };
+      state: number === 0 ? "degraded" : "connected",
+      transport: "websocket",
+      median_ms: 18 + 9 * number ** 1.6,
+      p95_ms: 30 + 14 * number ** 1.6,
+      jitter_ms: 4,
+      loss: number === 0 ? 0.2 : 0,
+    };
     await client.emitWithAck("heartbeat", { sent_at: 0, quality: figures });
     client.emit("enter", number % 3 ? "trades" : "auction 2041");
   }
@@ -125,9 +131,11 @@ async function look(browser) {
   check("a flood is bounded, counted, and hides no warning", true, `${FLOOD} records in ${seconds.toFixed(2)} s`);
 
   // Curves need some history to be looked at.
-  const chatter = setInterval(() => clients.forEach((client, number) => {
-    if (Math.random() < 0.6) client.emit("heartbeat", { sent_at: number });
-  }), 100);
+  const chatter = setInterval(() => {
+    for (const client of clients) {
+      if (Math.random() < 0.6) client.emit("heartbeat", { sent_at: 0 });
+    }
+  }, 100);
   const dark = await open(browser, { colorScheme: "dark" });
   await enter(dark, token);
   await dark.locator("#processes tr").nth(1).waitFor();
@@ -156,7 +164,7 @@ async function look(browser) {
   await page.keyboard.press("Enter");
   await page.locator("#token").waitFor();
   check("who leaves takes everything along", (await page.locator("#processes tr").count()) === 0 && (await lines(page).count()) === 0);
-  clients.forEach((client) => client.disconnect());
+  for (const client of clients) client.disconnect();
   check("the console stays silent", complaints.length === 0, complaints);
 }
 

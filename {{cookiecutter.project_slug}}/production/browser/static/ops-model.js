@@ -152,7 +152,8 @@ export class LogBook {
 
   /** Take in records, and how many more there were. */
   add({ records, dropped }) {
-    const numbered = records.map((record) => ({ number: (this.#last += 1), record }));
+    const numbered = records.map((record, index) => ({ number: this.#last + 1 + index, record }));
+    this.#last += records.length;
     this.#records = [...this.#records, ...numbered].slice(-MOST_RECORDS);
     this.dropped += dropped;
   }

@@ -53,7 +53,9 @@ function showRows(body, templateId, items, keyOf, fill) {
       body.insertBefore(row, body.children[index] ?? null);
     }
   });
-  rows.forEach((row) => row.remove());
+  for (const row of rows.values()) {
+    row.remove();
+  }
 }
 
 function fillCells(row, texts) {
@@ -89,7 +91,11 @@ function createTotals() {
         path.setAttribute("d", series.path(CURVE_WIDTH, CURVE_HEIGHT));
       }
     },
-    clear: () => tiles.forEach(({ series }) => series.clear()),
+    clear() {
+      for (const { series } of tiles) {
+        series.clear();
+      }
+    },
   };
 }
 
@@ -306,7 +312,9 @@ function start() {
   function stop(problem) {
     clearInterval(timer);
     token = "";
-    [fleet, totals, log].forEach((part) => part.clear());
+    for (const part of [fleet, totals, log]) {
+      part.clear();
+    }
     show();
     showConnection("offline");
     showEntrance(problem);
