@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import socketio
 
-from baking import Bake
+from baking import Bake, adopt
 from observing import MODES, LogMark, StartService
 from queues import running
 from rawclient import http
@@ -20,6 +21,7 @@ from served import ServedProject, serve
 from waiting import eventually
 
 APPS = Path(__file__).parent / "apps"
+ADOPTED = Path(__file__).parent / "adopted"
 PATIENCE = 20.0
 TOKEN = "a-token-for-operators-0123456789-abcdef"
 
@@ -69,12 +71,12 @@ class Watcher:
 
 
 @contextmanager
-def watching(url: str, token: str = TOKEN) -> Iterator[Watcher]:
+def watching(url: str, **options: Any) -> Iterator[Watcher]:
     """Watch as an operator until the block ends."""
     client = socketio.Client()
     watcher = Watcher(client)
     try:
-        client.connect(url, namespaces=["/ops"], auth={"token": token})
+        client.connect(url, namespaces=["/ops"], auth={"token": TOKEN}, **options)
         yield watcher
     finally:
         client.disconnect()
@@ -176,6 +178,58 @@ def test_admin_uis_see_the_totals(chatty: ServedProject) -> None:
         client.disconnect()
 
 
+def test_admin_uis_see_everything_in_development(bake: Bake, tmp_path: Path) -> None:
+    with serve(
+        bake(),
+        tmp_path / "service.log",
+        ENVIRONMENT="development",
+        OPERATOR_TOKEN=TOKEN,
+        ADMIN_UI="development",
+        PING_INTERVAL="1",
+    ) as served:
+        seen: list[tuple[str, Any]] = []
+
+        def wait_for(event: str, part: str, after: int = 0) -> None:
+            eventually(
+                lambda: any(name == event and part in str(data) for name, data in seen[after:]),
+                PATIENCE,
+                what=lambda: f"{event} with {part} among {seen[after:]}",
+            )
+
+        admin, visitor = socketio.Client(), socketio.Client()
+        admin.on("*", lambda event, *data: seen.append((event, data)), namespace="/admin")
+        try:
+            admin.connect(served.url, namespaces=["/admin"], auth={"password": TOKEN})
+            visitor.connect(served.url)
+            visitor.call("subscribe", {"channels": ["lobby"]})
+            session = visitor.get_sid()
+            wait_for("socket_connected", session)
+            wait_for("event_received", "subscribe")
+            wait_for("room_joined", "channel:lobby")
+            # With each ping a session is announced again, to Admin UIs that came later.
+            wait_for("socket_connected", session, after=len(seen))
+            admin.emit("_disconnect", ("/", False, session), namespace="/admin")
+            eventually(lambda: not visitor.connected, PATIENCE, "it disconnects a session")
+        finally:
+            visitor.disconnect()
+            admin.disconnect()
+    assert not [each for each in served.records() if each["level"] not in {"debug", "info"}]
+
+
+def test_the_guards_of_an_adopted_app_keep_no_operator_out(tmp_path: Path) -> None:
+    folder = tmp_path / "tuple_factory"
+    shutil.copytree(ADOPTED / "tuple_factory", folder)
+    project = adopt(folder, "service:create_app")
+    with serve(project, tmp_path / "service.log", OPERATOR_TOKEN=TOKEN) as served:
+        assert http("GET", f"{served.url}/anything").status == 302
+        page = http("GET", f"{served.url}/ops")
+        assert page.status == 200
+        assert b'data-path="/live/socket/"' in page.body
+        assert http("GET", f"{served.url}/realtime/ops.js").status == 200
+        with watching(served.url, socketio_path="live/socket") as watcher:
+            watcher.wait_for_processes(1)
+
+
 def test_who_guesses_has_to_wait(chatty: ServedProject) -> None:
     """It comes last: the address has to wait in whatever would come after it, too."""
     mark = LogMark(chatty)
@@ -198,7 +252,6 @@ def test_processes_come_and_go(bake: Bake, tmp_path: Path) -> None:
             WEB_CONCURRENCY="3",
             REDIS_URL=valkey.url,
             HOST_ID="web",
-            QUEUE_GRACE="5",
             OPERATOR_TOKEN=TOKEN,
         ) as served,
         watching(served.url) as watcher,
@@ -210,9 +263,9 @@ def test_processes_come_and_go(bake: Bake, tmp_path: Path) -> None:
         watcher.wait_for_processes(4)
         valkey.stop()
         eventually(
-            lambda: _latest(watcher, own)["checks"]["message_queue"]["status"] == "fail",
+            lambda: not _latest(watcher, own)["checks"]["message_queue"]["listening"],
             PATIENCE,
-            "the process with the watcher says that the queue is lost",
+            "the process that is watched says that it does not hear the queue",
         )
         valkey.start()
         back = len(watcher.snapshots)

@@ -37,6 +37,7 @@ def test_operators_see_the_service(
         SERVICE_NAME=tmp_path.name,
         HOST_ID="web-1",
         OPERATOR_TOKEN=TOKEN,
+        ADMIN_UI="production",
     ) as served:
         outcome = subprocess.run(
             [node, str(CLIENTS / "ops.mjs"), served.url, TOKEN, str(SCREENSHOTS)],
@@ -49,5 +50,5 @@ def test_operators_see_the_service(
         loud = [record for record in served.records() if record["level"] not in {"debug", "info"}]
     checks = [json.loads(line) for line in outcome.stdout.splitlines()]
     assert [check for check in checks if not check["ok"]] == []
-    assert len(checks) == 18, outcome.stderr
+    assert len(checks) == 19, outcome.stderr
     assert {record["logger"] for record in loud} == {"chatty"}

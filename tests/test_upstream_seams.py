@@ -26,6 +26,7 @@ import gunicorn.workers.gthread
 import prometheus_client.multiprocess
 import prometheus_client.values
 import pytest
+import socketio.admin
 import socketio.base_manager
 import socketio.manager
 import socketio.packet
@@ -85,6 +86,7 @@ SEAMS: dict[str, list[Callable[..., Any] | type]] = {
         flask_socketio.SocketIO.run,
     ],
     "production/observe/logs.py": [gunicorn.glogging.Logger.setup],
+    "production/observe/admin_ui.py": [socketio.admin.InstrumentedServer],
     "production/observe/shared_values.py": [
         prometheus_client.values.MultiProcessValue,
         prometheus_client.multiprocess.MultiProcessCollector,
@@ -131,6 +133,7 @@ FINGERPRINTS = {
     "flask.cli.prepare_import": "8dfb9d16c7c5bbdc",
     "flask_socketio.SocketIO.run": "5e78dd4df78d89de",
     "gunicorn.glogging.Logger.setup": "17c79acdddea07c6",
+    "socketio.admin.InstrumentedServer": "d53427fb73ccc273",
     "prometheus_client.values.MultiProcessValue": "8077cd2c482fc32e",
     "prometheus_client.multiprocess.MultiProcessCollector": "0f2c852777f6f9ac",
 }

@@ -85,6 +85,18 @@ async function populate() {
   return clients;
 }
 
+/** An Admin UI, as the official client connects it: it is told of every process. */
+async function administrate() {
+  const admin = io(`${url}/admin`, { forceNew: true, auth: { username: "operator", password: token } });
+  const processes = new Set();
+  await new Promise((resolve, reject) => {
+    setTimeout(reject, PATIENCE, new Error("no statistics of both processes"));
+    admin.on("connect_error", reject);
+    admin.on("server_stats", ({ pid }) => processes.add(pid).size === 2 && resolve());
+  });
+  admin.disconnect();
+}
+
 async function look(browser) {
   const page = await open(browser, { colorScheme: "light" });
   await enter(page, "a-token-that-is-not-the-right-one-0123");
@@ -129,6 +141,9 @@ async function look(browser) {
   await reads(page, "#lines .event", "after the flood");
   await reads(page, "#log-note", "records were left out");
   check("a flood is bounded, counted, and hides no warning", true, `${FLOOD} records in ${seconds.toFixed(2)} s`);
+
+  await administrate();
+  check("an Admin UI is told of both processes", true);
 
   // Curves need some history to be looked at.
   const chatter = setInterval(() => {
