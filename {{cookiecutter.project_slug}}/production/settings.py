@@ -172,6 +172,7 @@ class Settings(BaseSettings):
     # What is observed
     log_level: str = "INFO"
     log_format: LogFormat = LogFormat.AUTO
+    metrics_bind: str = ""
     max_loop_lag: float = Field(default=1.0, gt=0)
 
     @classmethod
@@ -232,6 +233,14 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("metrics_bind")
+    @classmethod
+    def _address_and_port(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if value and not (host and port.isdecimal() and 0 < int(port) < 65536):
+            raise ValueError("must be an address and a port: write 127.0.0.1:9464")
+        return value
+
     @field_validator("existing_app")
     @classmethod
     def _known_start(cls, value: str) -> str:
@@ -290,6 +299,16 @@ class Settings(BaseSettings):
                     f"ALLOWED_ORIGINS contains {origin!r}, which is no origin: write scheme and "
                     "host without a path, for example https://example.org"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_apart(self) -> Self:
+        port = self.metrics_bind.rpartition(":")[2]
+        if port and not self.bind.startswith("unix:") and port == self.bind.rpartition(":")[2]:
+            raise ValueError(
+                f"METRICS_BIND names the port that BIND has: metrics are never served to the public, "
+                f"write another port, for example {self.metrics_bind.rpartition(':')[0]}:9464"
+            )
         return self
 
     @model_validator(mode="after")
