@@ -11,7 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from pytest import FixtureRequest
 
 from baking import ASYNC_MODES, Bake
 from queues import Valkey
@@ -87,7 +86,7 @@ def is_listener(process: psutil.Process) -> bool:
 
 @pytest.fixture(scope="module", params=ASYNC_MODES)
 def measured(
-    request: FixtureRequest, bake: Bake, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, bake: Bake, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Measured]:
     """Serve an app whose handlers fail in every way, in a mode."""
     directory = tmp_path_factory.mktemp("metrics")

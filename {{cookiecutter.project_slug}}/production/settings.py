@@ -173,6 +173,9 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     log_format: LogFormat = LogFormat.AUTO
     metrics_bind: str = ""
+    traces_endpoint: str = ""
+    trace_ratio: float = Field(default=1.0, ge=0, le=1)
+    sentry_dsn: SecretStr | None = None
     max_loop_lag: float = Field(default=1.0, gt=0)
 
     @classmethod
@@ -240,6 +243,18 @@ class Settings(BaseSettings):
         if value and not (host and port.isdecimal() and 0 < int(port) < 65536):
             raise ValueError("must be an address and a port: write 127.0.0.1:9464")
         return value
+
+    @field_validator("traces_endpoint")
+    @classmethod
+    def _collector(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must be the URL of a collector: write http://127.0.0.1:4318")
+        return value
+
+    @field_validator("sentry_dsn", mode="after")
+    @classmethod
+    def _some_dsn(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value and value.get_secret_value() else None
 
     @field_validator("existing_app")
     @classmethod
