@@ -17,6 +17,7 @@ from production.process.configuration import (
 )
 from production.process.identity import assign_slot, release_slots
 from production.process.metrics_directory import forget_gauges, remove_metrics, share_metrics
+from production.process.metrics_listener import keep_listening, stop_listening
 
 settings = read_settings()
 configure_logging(settings.log_level, settings.log_format)
@@ -51,6 +52,7 @@ def pre_fork(server, worker):
     """Give the worker its slot, by which session ids name it and other workers reach it."""
     assign_slot(server, worker)
     share_metrics(server, worker)
+    keep_listening(server, settings)
 
 
 def child_exit(server, worker):
@@ -61,6 +63,7 @@ def child_exit(server, worker):
 
 def on_exit(server):
     """Leave nothing behind."""
+    stop_listening(server)
     remove_metrics(server)
 {% if cookiecutter.existing_app %}
 

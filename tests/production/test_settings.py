@@ -46,6 +46,19 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.allowed_origins == ["https://a.example", "https://b.example:8443"]
 
 
+@pytest.mark.parametrize("bind", ["9464", "127.0.0.1", ":9464", "127.0.0.1:0", "unix:/metrics"])
+def test_metrics_need_an_address_and_a_port(bind: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"METRICS_BIND must be an address and a port"):
+        load_settings(secret_key=SECRET, metrics_bind=bind)
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0:5000", "[::]:5000", "127.0.0.1:5000"])
+def test_metrics_are_refused_on_the_public_port(bind: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"METRICS_BIND names the port that BIND has"):
+        load_settings(secret_key=SECRET, bind=bind, metrics_bind="127.0.0.1:5000")
+    load_settings(secret_key=SECRET, bind="unix:/run/a:5000", metrics_bind="127.0.0.1:5000")
+
+
 def test_secrets_are_not_shown() -> None:
     settings = load_settings(secret_key=SECRET, redis_url="redis://:password@localhost")
     assert SECRET not in repr(settings)

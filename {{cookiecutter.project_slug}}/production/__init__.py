@@ -55,6 +55,7 @@ def surround(app: Flask, socketio: SocketIO, settings: Settings, *, adopted: boo
     """
     from production.browser import assets, ops
     from production.http import beside, errors, health, proxy, requests
+    from production.observe import reports, traces
     from production.observe.lag import LoopLag
     from production.realtime import server
     from production.realtime.channels import open_channels
@@ -65,6 +66,8 @@ def surround(app: Flask, socketio: SocketIO, settings: Settings, *, adopted: boo
     state = ServiceState(settings, socketio, LoopLag(socketio.server), channels)
     app.extensions["production"] = state
 
+    traces.init_app(app, socketio.server, settings)
+    reports.init(socketio.server, settings)
     errors.init_app(app)
     layer = beside.make(state) if adopted else app
     health.init_app(layer, state)

@@ -184,6 +184,10 @@ class Settings(BaseSettings):
     # What is observed
     log_level: str = "INFO"
     log_format: LogFormat = LogFormat.AUTO
+    metrics_bind: str = ""
+    traces_endpoint: str = ""
+    trace_ratio: float = Field(default=1.0, ge=0, le=1)
+    sentry_dsn: SecretStr | None = None
     max_loop_lag: float = Field(default=1.0, gt=0)
 
     @classmethod
@@ -243,6 +247,26 @@ class Settings(BaseSettings):
                 "beginning with a letter or digit: write web-1, not Web_1.example.org"
             )
         return value
+
+    @field_validator("metrics_bind")
+    @classmethod
+    def _address_and_port(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if value and not (host and port.isdecimal() and 0 < int(port) < 65536):
+            raise ValueError("must be an address and a port: write 127.0.0.1:9464")
+        return value
+
+    @field_validator("traces_endpoint")
+    @classmethod
+    def _collector(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must be the URL of a collector: write http://127.0.0.1:4318")
+        return value
+
+    @field_validator("sentry_dsn", mode="after")
+    @classmethod
+    def _some_dsn(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value and value.get_secret_value() else None
 
     @field_validator("existing_app")
     @classmethod
@@ -336,6 +360,16 @@ class Settings(BaseSettings):
                     f"ALLOWED_ORIGINS contains {origin!r}, which is no origin: write scheme and "
                     "host without a path, for example https://example.org"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_apart(self) -> Self:
+        port = self.metrics_bind.rpartition(":")[2]
+        if port and not self.bind.startswith("unix:") and port == self.bind.rpartition(":")[2]:
+            raise ValueError(
+                f"METRICS_BIND names the port that BIND has: metrics are never served to the public, "
+                f"write another port, for example {self.metrics_bind.rpartition(':')[0]}:9464"
+            )
         return self
 
     @model_validator(mode="after")

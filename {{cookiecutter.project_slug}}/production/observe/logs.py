@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
 # Engine.IO and Socket.IO write every packet, with its content, at INFO, and warn of every message
-# that crosses a client's departure: their errors are all that an operator needs.
+# that crosses a client's departure: their errors are all that an operator needs. OpenTelemetry warns of
+# each request that a guard of the app has answered.
 LIBRARY_LEVELS = {
     "engineio": "ERROR",
+    "opentelemetry.instrumentation.flask": "ERROR",
     "socketio": "ERROR",
     "werkzeug": "WARNING",
 }
