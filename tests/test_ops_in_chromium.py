@@ -34,7 +34,7 @@ def test_operators_see_the_service(
         PYTHONPATH=str(HERE / "apps"),
         WEB_CONCURRENCY="2",
         REDIS_URL=message_queue,
-        SERVICE_NAME=tmp_path.name,
+        SERVICE_NAME="trading-floor",
         HOST_ID="web-1",
         OPERATOR_TOKEN=TOKEN,
         ADMIN_UI="production",
@@ -50,5 +50,5 @@ def test_operators_see_the_service(
         loud = [record for record in served.records() if record["level"] not in {"debug", "info"}]
     checks = [json.loads(line) for line in outcome.stdout.splitlines()]
     assert [check for check in checks if not check["ok"]] == []
-    assert len(checks) == 19, outcome.stderr
+    assert len(checks) == 21, outcome.stderr
     assert {record["logger"] for record in loud} == {"chatty"}

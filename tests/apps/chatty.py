@@ -28,7 +28,17 @@ def write() -> dict[str, Any]:
     told = request.get_json()
     began_at = time.monotonic()
     for number in range(told["records"]):
-        log.info("a record of many", number=number)
+        log.info("order placed", order=number)
     seconds = time.monotonic() - began_at
     log.warning(told["last"], order=7)
     return {"seconds": seconds}
+
+
+@app.post("/fail")
+def fail() -> dict[str, Any]:
+    """Write a record with a traceback."""
+    try:
+        raise LookupError("no such order")
+    except LookupError:
+        log.exception("payment failed", order=7)
+    return {}

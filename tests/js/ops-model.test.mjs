@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { load } from "./load.mjs";
 
 const {
-  Fleet, GONE_AFTER, LogBook, MOST_RECORDS, POINTS, SILENT_AFTER, Series, describe, formatDuration, formatRate,
+  FIRST_POINTS, Fleet, GONE_AFTER, LogBook, MOST_RECORDS, POINTS, SILENT_AFTER, Series, describe, formatDuration, formatRate,
 } = await load("ops-model.js");
 
 const QUALITY = { known: 0, degraded: 0, bands: [0, 0, 0, 0, 0], worst: [] };
@@ -108,11 +108,13 @@ test("the worst connections of all processes come first, degraded ones before sl
 test("a curve ends now, and forgets", () => {
   const series = new Series();
   series.add(1);
-  assert.equal(series.path(118, 10), "");
+  const width = 2 * (FIRST_POINTS - 1);
+  assert.equal(series.path(width, 10), "");
   series.add(2);
-  assert.equal(series.path(118, 10), "M116.0 5.0L118.0 0.0");
+  assert.equal(series.path(width, 10), `M${width - 2}.0 5.0L${width}.0 0.0`);
   for (let count = 0; count < 2 * POINTS; count += 1) series.add(0);
-  assert.equal(series.path(118, 10).split("L").length, POINTS);
+  assert.equal(series.path(width, 10).split("L").length, POINTS);
+  assert.match(series.path(width, 10), /^M0.0 /);
 });
 
 test("the log keeps so many records and counts what was dropped", () => {

@@ -10,6 +10,9 @@ export const GONE_AFTER = 30_000;
 /** Samples that a curve remembers: two minutes of them. */
 export const POINTS = 60;
 
+/** Samples for which a curve has room at first. */
+export const FIRST_POINTS = 15;
+
 /** Log records that are remembered. */
 export const MOST_RECORDS = 1000;
 
@@ -131,7 +134,7 @@ export class Series {
   /** The curve as the `d` of an SVG path within `width` and `height`; its right end is now. */
   path(width, height) {
     const top = Math.max(...this.#values, 1e-9);
-    const step = width / (POINTS - 1);
+    const step = width / (Math.max(this.#values.length, FIRST_POINTS) - 1);
     const left = width - step * (this.#values.length - 1);
     const points = this.#values.map((value, index) => {
       const x = left + step * index;

@@ -353,7 +353,6 @@ function start() {
     event.preventDefault();
     token = byId("token").value;
     setText(byId("problem"), "");
-    // The session of an attempt that was refused is used again.
     socket.connect();
   });
 
