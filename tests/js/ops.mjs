@@ -125,7 +125,7 @@ async function look(browser) {
   check("every session is counted", true);
   await reads(page, "#rooms", "auction 2041");
   await reads(page, "#queue-state", "Every process hears it");
-  await reads(page, "#quality-note", `${CLIENTS} clients measure their connection, 1 of them degraded`);
+  await reads(page, "#quality-note", `${CLIENTS + 1} clients measure their connection, 1 of them degraded`);
   check("rooms, queue and connections are shown", true);
 
   await write(0, "what an operator wants to see");

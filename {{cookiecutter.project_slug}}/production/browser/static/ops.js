@@ -2,6 +2,7 @@
 // The token stays in this script's memory: a refreshed page asks again.
 
 import { describe, Fleet, formatCount, formatDuration, formatRate, LogBook, MOST_RECORDS, Series } from "./ops-model.js";
+import { Realtime } from "./realtime.js";
 
 const TICK = 2000;
 const SVG = "http://www.w3.org/2000/svg";
@@ -10,7 +11,14 @@ const [CURVE_WIDTH, CURVE_HEIGHT] = [160, 36];
 const byId = (id) => document.getElementById(id);
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
 
-const STATES = { watching: "Watching", reconnecting: "Reconnecting", offline: "Not watching" };
+/** What the states of the connection are called, and are a sign of. */
+const STATES = {
+  connecting: { text: "Connecting", signal: "wait" },
+  connected: { text: "Watching", signal: "good" },
+  degraded: { text: "Watching, with delay", signal: "wait" },
+  reconnecting: { text: "Reconnecting", signal: "wait" },
+  offline: { text: "Not watching", signal: "none" },
+};
 
 /** What each state of a process or of the queue is a sign of. */
 const SIGNALS = { ready: "good", leaving: "wait", failing: "bad", silent: "bad" };
@@ -257,9 +265,11 @@ function createLog() {
   };
 }
 
-function showConnection(name) {
-  setText(byId("state"), STATES[name]);
-  setState(document.querySelector(".masthead .state"), { watching: "good", reconnecting: "wait", offline: "none" }[name]);
+function showConnection(name, message) {
+  const { text, signal } = STATES[name];
+  setText(byId("state"), text);
+  setText(byId("state-message"), message);
+  setState(byId("connection"), signal);
 }
 
 function showDesk() {
@@ -279,21 +289,12 @@ function showEntrance(problem) {
 }
 
 function start() {
-  if (typeof window.io !== "function") {
-    showEntrance(`The Socket.IO client could not be loaded from ${byId("client-script").src}.`);
-    return;
-  }
   const fleet = new Fleet();
   const totals = createTotals();
   const log = createLog();
+  let connection = null;
   let token = "";
   let timer;
-
-  const socket = window.io("/ops", {
-    path: document.body.dataset.path,
-    auth: (send) => send({ token }),
-    autoConnect: false,
-  });
 
   function show() {
     const now = performance.now();
@@ -309,6 +310,13 @@ function start() {
     totals.show(fleet.totals(performance.now()));
   }
 
+  function begin() {
+    if (byId("desk").hidden) {
+      showDesk();
+      timer = setInterval(tick, TICK);
+    }
+  }
+
   function stop(problem) {
     clearInterval(timer);
     token = "";
@@ -316,49 +324,50 @@ function start() {
       part.clear();
     }
     show();
-    showConnection("offline");
     showEntrance(problem);
   }
 
-  socket.on("connect", () => {
-    showConnection("watching");
-    if (byId("desk").hidden) {
-      showDesk();
-      timer = setInterval(tick, TICK);
+  function follow({ state, message, retrying }) {
+    showConnection(state, retrying ? message : "");
+    if (connection.connected) {
+      begin();
+    } else if (!retrying) {
+      stop(message);
     }
-  });
+  }
 
-  socket.on("process", (snapshot) => {
-    const isNew = fleet.add(snapshot, performance.now());
-    (isNew ? tick : show)();
-  });
-
-  socket.on("log", log.add);
-
-  socket.on("disconnect", () => {
-    if (socket.active) {
-      showConnection("reconnecting");
-    }
-  });
-
-  socket.on("connect_error", (error) => {
-    if (!socket.active) {
-      stop(error.message);
-    } else if (byId("desk").hidden) {
-      setText(byId("problem"), `The service cannot be reached: ${error.message}. Trying again.`);
-    }
-  });
+  function connect() {
+    connection = new Realtime({
+      namespace: "/ops",
+      path: document.body.dataset.path,
+      auth: () => ({ token }),
+    });
+    connection.addEventListener("state", ({ detail }) => follow(detail));
+    connection.on("process", (snapshot) => {
+      const isNew = fleet.add(snapshot, performance.now());
+      (isNew ? tick : show)();
+    });
+    connection.on("log", log.add);
+  }
 
   byId("entrance").addEventListener("submit", (event) => {
     event.preventDefault();
     token = byId("token").value;
     setText(byId("problem"), "");
-    socket.connect();
+    if (connection) {
+      connection.reconnect();
+      return;
+    }
+    try {
+      connect();
+    } catch (error) {
+      stop(`${error.message} It comes from ${byId("client-script").src}.`);
+    }
   });
 
   byId("leave").addEventListener("click", () => {
-    socket.disconnect();
-    stop("");
+    connection.close();
+    setText(byId("problem"), "");
   });
 }
 
