@@ -64,10 +64,10 @@ class Watcher:
     def wait_for_record(self, event: str) -> dict[str, Any]:
         """Wait for a log record, and return it."""
         return eventually(
-            lambda: next((each for each in self.records if each["event"] == event), None),
+            lambda: [each for each in self.records if each["event"] == event],
             PATIENCE,
             what=lambda: f"{event!r} among {self.records[-10:]}",
-        )
+        )[0]
 
 
 @contextmanager
