@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,7 +14,15 @@ from typing import Any
 import pytest
 import structlog
 
-from production.observe.log_stream import LONGEST_LINE, ROOM, ROOM_FOR_WARNINGS, LogStream, muted
+from baking import PROJECT_TEMPLATE
+from production.observe.log_stream import (
+    FOR_WARNINGS,
+    LONGEST_LINE,
+    MOST_CHARACTERS,
+    MOST_LINES,
+    LogStream,
+    muted,
+)
 from production.observe.logs import record_formatter
 
 
@@ -64,21 +74,29 @@ def test_nothing_is_kept_while_nobody_watches(logger: logging.Logger, stream: Lo
 
 
 def test_a_flood_is_counted_and_hides_no_warning(logger: logging.Logger, stream: LogStream) -> None:
-    for number in range(ROOM + 50):
+    for number in range(MOST_LINES + 50):
         logger.info("%d", number)
     logger.error("what went wrong")
     records, dropped = stream.take()
-    assert [record["event"] for record in records] == [*map(str, range(ROOM)), "what went wrong"]
+    assert [record["event"] for record in records] == [
+        *map(str, range(MOST_LINES)),
+        "what went wrong",
+    ]
     assert dropped == 50
     logger.info("afterwards")
-    assert [len(part) for part in [stream.take().records]] == [1]
+    assert [record["event"] for record in stream.take().records] == ["afterwards"]
     assert stream.take().dropped == 0
 
 
-def test_floods_of_errors_are_bounded_too(logger: logging.Logger, stream: LogStream) -> None:
+def test_floods_of_errors_and_of_long_records_are_bounded_too(
+    logger: logging.Logger, stream: LogStream
+) -> None:
     for _ in range(1000):
         logger.error("again")
-    assert len(stream.take().records) == ROOM + ROOM_FOR_WARNINGS
+    assert len(stream.take().records) == FOR_WARNINGS * MOST_LINES
+    for _ in range(1000):
+        logger.error("x" * LONGEST_LINE)
+    assert len(str(stream.take().records)) < FOR_WARNINGS * MOST_CHARACTERS + 2 * LONGEST_LINE
 
 
 @pytest.mark.parametrize("name", ["socketio", "engineio", "socketio.server", "engineio.client"])
@@ -133,10 +151,13 @@ def test_a_record_that_cannot_be_written_fails_nobody(
     assert record["logger"] == "app.orders"
 
 
-def test_long_records_are_cut(logger: logging.Logger, stream: LogStream) -> None:
-    logger.info("x" * 1_000_000, extra={f"field{number}": "y" * 10_000 for number in range(100)})
+def test_long_records_are_cut_in_the_middle(logger: logging.Logger, stream: LogStream) -> None:
+    extra = {f"field{number}": "y" * 10_000 for number in range(100)}
+    logger.info("first" + "x" * 1_000_000 + "last", extra=extra)
     (record,) = stream.take().records
-    assert record["event"].endswith("(1000000 characters)")
+    assert record["event"].startswith("firstx")
+    assert "… (1000009 characters) …" in record["event"]
+    assert record["event"].endswith("xlast")
     assert len(str(record)) < 3 * LONGEST_LINE
 
 
@@ -189,3 +210,65 @@ def test_being_watched_costs_the_code_that_logs_next_to_nothing() -> None:
         assert seconds_of([log, idle]) < 1.15 * alone
         # In a flood, of which nearly all is counted only.
         assert seconds_of([log, watched]) < 1.25 * alone
+
+
+# Threads of the system, as drivers of databases have them, log while green threads do.
+MIXED = """
+import logging
+import sys
+
+from production import bootstrap
+from production.modes import AsyncMode
+
+if sys.argv[1] == "eventlet":
+    bootstrap.patch(AsyncMode.EVENTLET)
+    from eventlet import sleep, spawn
+    from eventlet.patcher import original
+    start_system_thread = original("_thread").start_new_thread
+else:
+    bootstrap.patch(AsyncMode.GEVENT)
+    from gevent import sleep, spawn
+    from gevent.monkey import get_original
+    start_system_thread = get_original("_thread", "start_new_thread")
+
+from production.observe.log_stream import LogStream
+
+logger = logging.Logger("app", logging.DEBUG)
+stream = LogStream()
+logger.addHandler(stream)
+stream.start()
+ended = []
+
+
+def log(pause):
+    for number in range(2000):
+        logger.info("tick %d", number)
+        if number % 50 == 0:
+            pause()
+    ended.append(True)
+
+
+for _ in range(4):
+    start_system_thread(log, (lambda: None,))
+    spawn(log, sleep)
+seen = 0
+while len(ended) < 8:
+    records, dropped = stream.take()
+    seen += len(records) + dropped
+    sleep(0.001)
+records, dropped = stream.take()
+print(seen + len(records) + dropped)
+"""
+
+
+@pytest.mark.parametrize("mode", ["eventlet", "gevent"])
+def test_threads_of_the_system_and_green_ones_log_together(mode: str) -> None:
+    outcome = subprocess.run(
+        [sys.executable, "-B", "-W", "ignore", "-c", MIXED, mode],
+        env={**os.environ, "PYTHONPATH": str(PROJECT_TEMPLATE)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert outcome.stdout == "16000\n", outcome.stderr

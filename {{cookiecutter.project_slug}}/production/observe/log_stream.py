@@ -22,18 +22,19 @@ from production.observe.logs import record_formatter
 EXCLUDED = frozenset({"engineio", "socketio"})
 """Loggers whose records tell of sending, which sending them would cause more of."""
 
-ROOM = 100
-"""Lines that the buffer takes between two times that it is emptied."""
+MOST_LINES = 50
+MOST_CHARACTERS = 100_000
+"""What the buffer takes between two times that it is emptied, which is every half second. Each process
+may send so much to each operator, whose session ends if too much waits for it."""
 
-ROOM_FOR_WARNINGS = 100
-"""Lines beyond that for warnings and worse: a flood must not hide what went wrong."""
+FOR_WARNINGS = 2
+"""How many times as much it takes when a warning or worse comes: a flood must not hide what went
+wrong."""
 
-LONGEST_LINE = 32_000
-"""Characters of a line; of a longer one, its texts are cut."""
-
-LONGEST_TEXT = 4_000
-"""Characters that are left of a text of such a line, and how many of its fields stay."""
-MOST_FIELDS = 20
+LONGEST_LINE = 10_000
+"""Characters of a line. Of a longer one so many fields are kept, and so much of each text's ends."""
+MOST_FIELDS = 10
+LONGEST_END = 1_000
 
 NEVER = logging.CRITICAL + 1
 """A level that no record has."""
@@ -59,6 +60,7 @@ class LogStream(logging.Handler):
         super().__init__(NEVER)
         self.setFormatter(record_formatter("json"))
         self._lines: deque[str] = deque()
+        self._characters = 0
         self._dropped = 0
         self._taken_dropped = 0
 
@@ -73,7 +75,7 @@ class LogStream(logging.Handler):
     def stop(self) -> None:
         """Keep nothing from now on, and forget what was kept."""
         self.setLevel(NEVER)
-        self._lines.clear()
+        self.take()
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Keep a record if there is room for it; never wait, raise or log.
@@ -82,10 +84,11 @@ class LogStream(logging.Handler):
         """
         if _muted.get() or record.name.partition(".")[0] in EXCLUDED:
             return False
-        room = ROOM if record.levelno < logging.WARNING else ROOM + ROOM_FOR_WARNINGS
-        if len(self._lines) < room:
+        if self._has_room(FOR_WARNINGS if record.levelno >= logging.WARNING else 1):
             with muted():
-                self._lines.append(self._line_of(record))
+                line = self._line_of(record)
+            self._lines.append(line)
+            self._characters += len(line)
         else:
             self._dropped += 1
         return True
@@ -93,12 +96,17 @@ class LogStream(logging.Handler):
     def take(self) -> Batch:
         """Take out what was kept, and say how many records there was no room for since."""
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        self._characters = 0
         dropped = self._dropped
         # Python writes NaN, at which a browser's JSON.parse stops.
         records = [json.loads(line, parse_constant=str) for line in lines]
         batch = Batch(records, dropped - self._taken_dropped)
         self._taken_dropped = dropped
         return batch
+
+    def _has_room(self, times: int) -> bool:
+        """Tell whether the buffer takes another line, if it takes so many times as much."""
+        return len(self._lines) < MOST_LINES * times and self._characters < MOST_CHARACTERS * times
 
     def _line_of(self, record: logging.LogRecord) -> str:
         try:
@@ -137,4 +145,6 @@ def _cut(line: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text)} characters)"
+    if len(text) <= 2 * LONGEST_END:
+        return text
+    return f"{text[:LONGEST_END]} … ({len(text)} characters) … {text[-LONGEST_END:]}"
