@@ -294,6 +294,19 @@ def test_round_trips_lag_and_the_way_through_the_queue_are_measured(measured: Me
     )
 
 
+def test_what_clients_say_of_their_connections_is_shown(measured: Measured, before: Scrape) -> None:
+    with joined(measured, 2) as clients:
+        for client in clients:
+            quality = {"state": "degraded", "transport": "websocket", "median_ms": 700}
+            client.call("heartbeat", {"sent_at": 0, "quality": quality})
+        now = scrape_until(
+            measured.port, lambda metrics: metrics.total("socketio_degraded_sessions") == 2
+        )
+        assert grown(now, before, "socketio_client_round_trip_seconds_count") == 2
+        assert grown(now, before, "socketio_client_round_trip_seconds_sum") == pytest.approx(1.4)
+    scrape_until(measured.port, lambda metrics: metrics.total("socketio_degraded_sessions") == 0)
+
+
 def test_a_killed_worker_takes_its_gauges_along_and_no_count(
     measured: Measured, before: Scrape
 ) -> None:

@@ -68,6 +68,15 @@ round_trip = _histogram(
     ROUND_TRIPS,
     "transport",
 )
+client_round_trip = _histogram(
+    "socketio_client_round_trip_seconds",
+    "From a client's heartbeat to the server's answer: the client's median, with each heartbeat.",
+    ROUND_TRIPS,
+    "transport",
+)
+degraded_sessions = _gauge(
+    "socketio_degraded_sessions", "Sessions whose clients call their connection bad."
+)
 
 # The events
 event_seconds = _histogram(

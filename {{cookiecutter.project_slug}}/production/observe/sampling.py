@@ -10,6 +10,7 @@ from production.realtime.queue import LISTENING, QueueManager
 from production.realtime.reasons import ALL_REASONS
 
 if TYPE_CHECKING:
+    from production.observe.quality import Qualities, Quality
     from production.state import ServiceState
 
 INTERVAL = 1.0
@@ -32,6 +33,7 @@ class Sampling:
         show_all_labels()
         metrics.worker_starts.inc()
         metrics.max_sessions.set(self._state.settings.max_sessions)
+        self._state.qualities.listen(note_quality)
         self._state.socketio.server.start_background_task(self._run)
 
     def _run(self) -> None:
@@ -40,6 +42,7 @@ class Sampling:
             metrics.draining.set(self._state.draining)
             metrics.recent_loop_lag.set(self._state.loop_lag.seconds())
             sample_sessions(list(server.eio.sockets.values()))
+            sample_qualities(self._state.qualities)
             if isinstance(server.manager, QueueManager):
                 sample_queue(server.manager)
             server.sleep(INTERVAL)
@@ -67,6 +70,25 @@ def sample_sessions(sessions: list[Any]) -> None:
     metrics.send_buffer_bytes.set(sum(waiting))
     metrics.largest_send_buffer_bytes.set(max(waiting, default=0))
     metrics.send_buffer_messages.set(sum(session.backlog.messages for session in sessions))
+
+
+def sample_qualities(qualities: Qualities) -> None:
+    """Write down how many clients call their connection bad.
+
+    :param qualities: what the clients of this process say.
+    """
+    states = [quality.figures.state for quality in qualities.all().values()]
+    metrics.degraded_sessions.set(states.count("degraded"))
+
+
+def note_quality(_: str, quality: Quality) -> None:
+    """Write down what a client has measured.
+
+    :param quality: what came with its heartbeat.
+    """
+    figures = quality.figures
+    if figures.median_ms is not None:
+        metrics.client_round_trip.labels(figures.transport).observe(figures.median_ms / 1000)
 
 
 def sample_queue(queue: QueueManager) -> None:
