@@ -512,6 +512,7 @@ def test_a_lower_limit_on_queued_messages_is_honoured(service: StartService, mod
         assert_ended_once(served, log, polling)
 
 
+@pytest.mark.alone
 def test_large_messages_do_not_stall_other_clients(service: StartService, mode: str) -> None:
     """Unmasking in pure Python, byte by byte, held the loop of stock eventlet for so long.
 
