@@ -343,7 +343,8 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
             yield message
 
     def _notify(self, topic: Any) -> None:
-        listener = self._listeners.get(topic)
+        # Anyone may publish on the channel, and anything.
+        listener = self._listeners.get(topic) if isinstance(topic, str) else None
         if listener is not None:
             listener()
 
