@@ -104,8 +104,11 @@ async function readLog(window) {
 
   await window.click("#log-pause");
   await write(3, "while it pauses");
-  await reads(window, "#log-note", "Paused: ");
-  check("a paused log stands still", (await window.locator("#lines", { hasText: "while it pauses" }).count()) === 0);
+  await reads(window, "#log-note", /Paused, [1-9]/);
+  await window.fill("#log-filter", "an operator wants");
+  check("a paused log stands still, and is filtered all the same", (await lines(window).count()) === 1);
+  await window.fill("#log-filter", "");
+  check("nothing new is in it", (await window.locator("#lines", { hasText: "while it pauses" }).count()) === 0);
   await window.click("#log-pause");
   await reads(window, "#lines .event", "while it pauses");
   await window.selectOption("#log-level", "warning");

@@ -171,9 +171,10 @@ export class LogBook {
     return this.#last;
   }
 
-  /** What is asked for of the records after a number. */
-  since(number) {
-    return this.#records.filter((entry) => entry.number > number && this.#isAskedFor(entry.record));
+  /** What is asked for of the records after a number, up to another one. */
+  between(after, upTo) {
+    const inside = this.#records.filter(({ number }) => number > after && number <= upTo);
+    return inside.filter(({ record }) => this.#isAskedFor(record));
   }
 
   #isAskedFor(record) {
