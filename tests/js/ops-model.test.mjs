@@ -119,13 +119,13 @@ test("a curve ends now, and forgets", () => {
 
 test("the log keeps so many records and counts what was dropped", () => {
   const book = new LogBook();
-  book.add({ records: Array.from({ length: MOST_RECORDS + 5 }, (_, number) => ({ level: "info", event: `e${number}` })), dropped: 7 });
+  book.add({ process: "web.0.1", records: Array.from({ length: MOST_RECORDS + 5 }, (_, number) => ({ level: "info", event: `e${number}` })), dropped: 7 });
   const all = book.between(0, book.last);
   assert.equal(all.length, MOST_RECORDS);
   assert.equal(all[0].record.event, "e5");
   assert.equal(book.dropped, 7);
   const before = book.last;
-  book.add({ records: [{ level: "info", event: "new" }], dropped: 0 });
+  book.add({ process: "web.0.1", records: [{ level: "info", event: "new" }], dropped: 0 });
   assert.equal(book.between(before - 1, before).length, 1);
   assert.deepEqual(book.between(all.at(-1).number, book.last).map(({ record }) => record.event), ["new"]);
 });
@@ -137,13 +137,15 @@ test("the log is filtered by level and by text, anywhere in a record", () => {
     { level: "error", event: "failed", exception: "KeyError: 'Order'" },
     { level: "unheard-of", event: "other" },
   ];
-  book.add({ records, dropped: 0 });
+  book.add({ process: "web.0.1", records, dropped: 0 });
   const events = () => book.between(0, book.last).map(({ record }) => record.event);
   book.level = "warning";
   assert.deepEqual(events(), ["failed"]);
   book.level = "info";
   book.text = " ORDER ";
   assert.deepEqual(events(), ["placed", "failed"]);
+  book.text = "process=web.0.1";
+  assert.equal(events().length, 3);
 });
 
 test("a record says the rest of what it knows in order", () => {

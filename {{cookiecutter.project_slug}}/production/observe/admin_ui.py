@@ -31,11 +31,16 @@ class InstrumentedService(InstrumentedServer):  # type: ignore[misc]
 
     # Upstream's
     event_buffer: Any
+    stop_stats_event: Any
+    stats_task: Any
 
     def __init__(self, server: Any, door: Door, **options: Any) -> None:
         self._door = door
         # Upstream is not to ask again after admin_connect has.
         super().__init__(server, auth=False, namespace=NAMESPACE, **options)
+        # Upstream begins with the first session: a process that has none yet would not be seen.
+        self.stop_stats_event = server.eio.create_event()
+        self.stats_task = server.start_background_task(self._emit_server_stats)
 
     def admin_connect(self, sid: str, environ: dict[str, Any], client_auth: Any = None) -> None:
         """Let an Admin UI in.

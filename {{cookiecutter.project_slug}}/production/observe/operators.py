@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -48,20 +47,16 @@ class Operators:
 
     :param server: the Socket.IO server.
     :param door: what decides who is let in.
-    :param snapshot: returns what there is to see of this process.
+    :param snapshots: takes those of this process.
     :param log_stream: a handler of the root logger.
     """
 
     def __init__(
-        self,
-        server: Any,
-        door: Door,
-        snapshot: Callable[[], dict[str, Any]],
-        log_stream: LogStream,
+        self, server: Any, door: Door, snapshots: Snapshots, log_stream: LogStream
     ) -> None:
         self._server = server
         self._door = door
-        self._snapshot = snapshot
+        self._snapshots = snapshots
         self._log_stream = log_stream
         self._lock = threading.Lock()
         self._reporting = False
@@ -110,12 +105,13 @@ class Operators:
 
     def _report_once(self, tick: int) -> None:
         if tick % TICKS_PER_SNAPSHOT == 0:
-            self._send("process", self._snapshot())
+            self._send("process", self._snapshots.take())
         elif tick % TICKS_PER_SNAPSHOT == TICKS_PER_SNAPSHOT // 2:
             self._renew()
         records, dropped = self._log_stream.take()
         if records or dropped:
-            self._send("log", {"records": records, "dropped": dropped})
+            process = self._snapshots.name()
+            self._send("log", {"process": process, "records": records, "dropped": dropped})
 
     def _is_watched(self) -> bool:
         with self._lock:
@@ -150,5 +146,5 @@ def open_to_operators(state: ServiceState, door: Door) -> bool:
         return False
     log_stream = LogStream()
     logging.getLogger().addHandler(log_stream)
-    Operators(server, door, Snapshots(state).take, log_stream).open()
+    Operators(server, door, Snapshots(state), log_stream).open()
     return True

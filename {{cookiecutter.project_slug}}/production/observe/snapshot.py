@@ -40,6 +40,11 @@ class Snapshots:
         self._server = state.socketio.server
         self._checks = readiness_checks(state)
 
+    def name(self) -> str:
+        """Return what the ids of this process's sessions begin with, or what else tells it apart."""
+        prefix: str = self._server.eio.id_prefix
+        return prefix.rstrip(".") or f"{self._state.settings.host_id}.{os.getpid()}"
+
     def take(self) -> dict[str, Any]:
         """Return what there is to see now, as JSON.
 
@@ -48,7 +53,7 @@ class Snapshots:
         """
         state = self._state
         return {
-            "process": self._name(),
+            "process": self.name(),
             "host": state.settings.host_id,
             "pid": os.getpid(),
             "mode": str(state.settings.async_mode),
@@ -66,11 +71,6 @@ class Snapshots:
             "queue": self._queue(),
             "quality": quality_of(self._state.qualities.all()),
         }
-
-    def _name(self) -> str:
-        """Return what the ids of this process's sessions begin with, or what else tells it apart."""
-        prefix: str = self._server.eio.id_prefix
-        return prefix.rstrip(".") or f"{self._state.settings.host_id}.{os.getpid()}"
 
     def _sessions(self) -> dict[str, Any]:
         sessions = list(self._server.eio.sockets.values())

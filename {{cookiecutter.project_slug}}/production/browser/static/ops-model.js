@@ -153,9 +153,9 @@ export class LogBook {
   level = "debug";
   text = "";
 
-  /** Take in records, and how many more there were. */
-  add({ records, dropped }) {
-    const numbered = records.map((record, index) => ({ number: this.#last + 1 + index, record }));
+  /** Take in records of a process, which has a name beside its number, and how many more there were. */
+  add({ process, records, dropped }) {
+    const numbered = records.map((record, index) => ({ number: this.#last + 1 + index, record: { ...record, process } }));
     this.#last += records.length;
     this.#records = [...this.#records, ...numbered].slice(-MOST_RECORDS);
     this.dropped += dropped;
