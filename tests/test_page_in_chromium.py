@@ -57,7 +57,20 @@ def test_the_board_survives_every_interruption(
             else:
                 served.start_again()
 
-        failures = failures_in_chromium(requires, "interruptions.mjs", served.url, answer=interrupt)
+        failures = failures_in_chromium(
+            requires, "interruptions.mjs", served.url, str(SCREENSHOTS), answer=interrupt
+        )
     assert failures == []
     assert loud(served) == []
     assert not_json(served) == []
+
+
+def test_a_refusal_is_shown_and_not_tried_again(
+    bake: Bake, tmp_path: Path, requires: Callable[[str], str]
+) -> None:
+    project = with_client(bake(), tmp_path / "board")
+    with serve(project, tmp_path / "board.log") as served:
+        failures = failures_in_chromium(requires, "refusal.mjs", served.url)
+    assert failures == []
+    (warning,) = loud(served)
+    assert "another origin" in warning["event"]

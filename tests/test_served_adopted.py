@@ -166,6 +166,7 @@ def test_a_single_file_that_calls_run_at_its_end(served: Serve) -> None:
     client.send("hello")
     assert (client.next("message"), other.next("message")) == ("hello", "hello")
     assert "1 messages" in app.get("/").text
+    assert client.call("heartbeat", {"sent_at": 1}, timeout=PATIENCE)["ok"]
     assert not (app.path / "after_run.txt").exists()
     assert {
         record["option"]: (record["old"], record["new"])
@@ -250,6 +251,7 @@ def test_a_factory_that_returns_a_tuple_behind_a_login_on_its_own_path(served: S
     assert app.get("/health").json() == {"mine": True}
     assert app.get("/health/ready").json()["status"] == "pass"
     assert app.logged(path="/health", level="warning")
+    assert "export class Realtime" in app.get("/realtime/realtime.js").text
     assert_clean_end(app)
 
 

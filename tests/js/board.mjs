@@ -34,8 +34,14 @@ export async function publish(page, message) {
 
 export const shows = (page, message) => page.locator("#channels li", { hasText: message }).waitFor();
 
-export async function subscribed(page) {
-  await page.locator("#channels h3", { hasText: "lobby" }).waitFor();
+export async function subscribed(page, channel = "lobby") {
+  await page.locator("#channels h3", { hasText: channel }).waitFor();
+}
+
+export async function subscribe(page, channel) {
+  await page.fill("#subscribe-channel", channel);
+  await page.press("#subscribe-channel", "Enter");
+  await subscribed(page, channel);
 }
 
 /** Everything in the channel, oldest first: the numbers of updates, and the texts of gaps. */

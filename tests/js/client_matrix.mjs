@@ -236,6 +236,8 @@ async function runMode({ mode, transports, first, last }) {
     const answer = await request(socket, "heartbeat", { sent_at: sentAt });
     assert.equal(answer.ok, true, JSON.stringify(answer));
     assert.equal(answer.sent_at, sentAt, "sent_at did not come back as it was sent");
+    const quality = { state: "connected", transport: "polling", median_ms: 4.5 };
+    assert.equal((await request(socket, "heartbeat", { sent_at: sentAt, quality })).ok, true, "quality is not taken");
     assert.ok(!Number.isNaN(Date.parse(answer.server_time)), `server_time is not a time: ${answer.server_time}`);
   });
 
@@ -260,6 +262,7 @@ async function runMode({ mode, transports, first, last }) {
     "no payload": ["publish"],
     "channels that are no list": ["subscribe", { channels: channel }],
     "no sent_at": ["heartbeat", {}],
+    "a quality that is none": ["heartbeat", { sent_at: 1, quality: { loss: 2 } }],
   };
   for (const [what, [event, ...args]] of Object.entries(invalid)) {
     await named(`invalid ${event}: ${what}`, async () => refused(await request(socket, event, ...args)));

@@ -1,10 +1,11 @@
-// node interruptions.mjs URL: two windows of the live board through everything that interrupts them. One is
-// interrupted, the other one publishes meanwhile; in the end both have seen the same.
+// node interruptions.mjs URL DIRECTORY: two windows of the live board through everything that interrupts them. One is
+// interrupted, the other one publishes meanwhile; in the end both have seen the same. A screenshot goes into
+// DIRECTORY.
 
 import { connected, entries, notice, processOf, publish, reconnects, says, shows, submit, subscribed } from "./board.mjs";
 import { ask, check, complainedOfItself, open, withBrowser } from "./browser.mjs";
 
-const url = process.argv[2];
+const [url, directory] = process.argv.slice(2);
 const REFRESHES = 10;
 
 async function isBack(page, missed) {
@@ -62,7 +63,8 @@ async function networkCut(page, other) {
   await publish(other, "during the cut");
   await page.context().setOffline(false);
   await isBack(page, "during the cut");
-  check("with the network it is back, and the notice is gone", await notice(page) === "", await notice(page));
+  const left = await notice(page) + await page.textContent("#publish-problem");
+  check("with the network it is back, and the notices are gone", left === "", left);
 }
 
 async function processKilled(page, other) {
@@ -81,6 +83,7 @@ async function serviceRestarted(page, other) {
   await ask({ stop: true });
   for (const one of [page, other]) await says(one, "Reconnecting");
   check("without the service it says so", /Trying again\.$/.test(await notice(page)), await notice(page));
+  await page.screenshot({ path: `${directory}/board-reconnecting.png` });
   await ask({ start: true });
   for (const one of [page, other]) await connected(one);
   await publish(page, "after the restart");
@@ -105,4 +108,4 @@ async function go(browser) {
   check("the console has nothing to say of the page", complainedOfItself().length === 0, complainedOfItself());
 }
 
-await withBrowser(go);
+await withBrowser(go, directory);

@@ -51,6 +51,13 @@ def test_the_copy_of_npm_is_the_script_that_is_expected(static: Path, npm_copy: 
     assert "script-src 'self';" in content_security_policy()
 
 
+def test_a_copy_of_another_release_is_not_used(static: Path) -> None:
+    (static / "vendor").mkdir()
+    (static / client.VENDORED).write_text("of the release before an update")
+    with Flask(__name__).test_request_context():
+        assert client_script().src == client.ON_CDN
+
+
 def test_another_script_is_refused(static: Path) -> None:
     with pytest.raises(vendor.Refused, match="find out who changed it"):
         vendor.keep(b"changed on the way")

@@ -38,8 +38,11 @@ class ClientScript:
 
 
 def is_vendored() -> bool:
-    """Tell whether there is a copy that the service itself can serve."""
-    return (STATIC / VENDORED).is_file()
+    """Tell whether there is a copy of this very release that the service itself can serve."""
+    try:
+        return integrity_of((STATIC / VENDORED).read_bytes()) == INTEGRITY
+    except FileNotFoundError:
+        return False
 
 
 def integrity_of(script: bytes) -> str:

@@ -140,7 +140,7 @@ function showStatus({ state, message, retrying }) {
   byId("connection").dataset.state = state;
   setText(byId("state"), STATES[state]);
   setText(byId("state-message"), hasSession ? message : "");
-  setText(byId("notice-text"), retrying ? `${message} Trying again.` : message);
+  setText(byId("notice-text"), message && retrying ? `${message} Trying again.` : message);
   byId("notice").hidden = hasSession || !message;
   byId("reconnect").hidden = retrying;
   if (!hasSession) {
@@ -187,6 +187,7 @@ function duration(milliseconds) {
 function showProblem(form, error) {
   const where = form.querySelector(".problem");
   where.replaceChildren();
+  where.dataset.code = error?.code ?? "";
   if (error) {
     const trace = document.createElement("small");
     trace.textContent = error.requestId ? `${error.code}, request ${error.requestId}` : "";
@@ -249,6 +250,11 @@ function start() {
   });
 
   connection.addEventListener("state", ({ detail }) => showStatus(detail));
+  connection.addEventListener("session", () => {
+    if (publishForm.querySelector(".problem").dataset.code === "not_connected") {
+      showProblem(publishForm, null);
+    }
+  });
   connection.addEventListener("quality", ({ detail }) => showQuality(detail));
   connection.on("connection_ack", (ack) => {
     setText(byId("process"), String(ack.process_id));
