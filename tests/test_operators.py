@@ -224,7 +224,7 @@ def test_the_guards_of_an_adopted_app_keep_no_operator_out(tmp_path: Path) -> No
         assert http("GET", f"{served.url}/anything").status == 302
         page = http("GET", f"{served.url}/ops")
         assert page.status == 200
-        assert b'data-path="/live/socket/"' in page.body
+        assert b'data-path="/live/socket/" data-transports="polling websocket"' in page.body
         assert http("GET", f"{served.url}/realtime/ops.js").status == 200
         with watching(served.url, socketio_path="live/socket") as watcher:
             watcher.wait_for_processes(1)

@@ -40,6 +40,7 @@ def _blueprint(state: ServiceState) -> Blueprint:
             "production/ops.html",
             service=state.settings.service_name,
             endpoint=state.socketio.server.eio.endpoint,
+            transports=state.settings.transports,
         )
 
     return blueprint

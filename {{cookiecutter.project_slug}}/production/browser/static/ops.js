@@ -60,9 +60,11 @@ function start() {
   }
 
   function connect() {
+    const { path, transports } = document.body.dataset;
     connection = new Realtime({
       namespace: "/ops",
-      path: document.body.dataset.path,
+      path,
+      transports: transports.split(" "),
       auth: () => ({ token }),
     });
     connection.addEventListener("state", ({ detail }) => follow(detail));
