@@ -16,6 +16,8 @@ from production.process.configuration import (
     thread_count,
 )
 from production.process.identity import assign_slot, release_slots
+from production.process.metrics_directory import forget_gauges, remove_metrics, share_metrics
+from production.process.metrics_listener import keep_listening, stop_listening
 from production.process.supervisor import supervisor
 
 settings = read_settings()
@@ -54,11 +56,20 @@ def on_starting(server):
 def pre_fork(server, worker):
     """Give the worker its slot, by which session ids name it and other workers reach it."""
     assign_slot(server, worker)
+    share_metrics(server, worker)
+    keep_listening(server, settings)
 
 
 def child_exit(server, worker):
     """Let the slot of the worker be taken again."""
     release_slots(server)
+    forget_gauges(server, worker)
+
+
+def on_exit(server):
+    """Leave nothing behind."""
+    stop_listening(server)
+    remove_metrics(server)
 {% if cookiecutter.existing_app %}
 
 

@@ -45,6 +45,7 @@ class ServiceWorker:
     # Given by the master, see identity.py. A gunicorn without our configuration gives none.
     slot: int | None = None
     switchboard: Switchboard
+    metrics_directory: str
     age: int
 
     # What knows where requests belong, once the app is loaded.
@@ -76,9 +77,11 @@ class ServiceWorker:
 
     def load_wsgi(self) -> None:
         """Import the app; if it refuses to start, stop the master too, with one sentence."""
+        self._share_metrics()
         try:
             super().load_wsgi()  # type: ignore[misc]
             self._start_routing()
+            self._start_sampling()
         except ConfigurationError as refusal:
             self.log.critical("%s", refusal)
             sys.exit(Arbiter.APP_LOAD_ERROR)
@@ -91,8 +94,26 @@ class ServiceWorker:
     def forget(self, descriptor: int) -> None:
         """Make the mode's loop forget a descriptor that other processes will still have open."""
 
+    def _share_metrics(self) -> None:
+        """Count together with the other workers, before the app defines what it counts."""
+        if self.slot is not None:
+            from production.observe.shared_values import share
+
+            share(self.metrics_directory, self.slot)
+
+    def _start_sampling(self) -> None:
+        state = self._state()
+        if state is not None:
+            from production.observe.sampling import Sampling
+
+            Sampling(state).start()
+
+    def _state(self) -> Any:
+        """Return what the layer knows of the app; nothing for an app without the layer."""
+        return getattr(self.app.callable, "extensions", {}).get("production")
+
     def _start_routing(self) -> None:
-        state = getattr(self.app.callable, "extensions", {}).get("production")
+        state = self._state()
         if self.slot is None:
             if self.cfg.workers > 1:
                 raise ConfigurationError(
