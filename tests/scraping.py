@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import urllib.request
 from collections.abc import Callable
 
@@ -68,8 +69,10 @@ def scrape_until(
     last: list[Scrape] = []
 
     def holds() -> bool:
-        last[:] = [scrape(port)]
-        return condition(last[0])
+        with contextlib.suppress(OSError):
+            last[:] = [scrape(port)]
+            return condition(last[0])
+        return False
 
-    eventually(holds, within, what=lambda: f"the metrics are right; they are\n{last[0].text}")
+    eventually(holds, within, lambda: f"the metrics are right; they are {[s.text for s in last]}")
     return last[0]

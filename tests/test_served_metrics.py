@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -312,8 +314,11 @@ def test_a_killed_worker_takes_its_gauges_along_and_no_count(
 ) -> None:
     with joined(measured, 4):
         full = scrape_until(measured.port, lambda metrics: metrics.total("socketio_sessions") == 4)
-        victim = measured.workers()[0]
-        victim.kill()
+        # The listener is started again with the next worker.
+        listener = measured.listener()
+        listener.kill()
+        eventually(lambda: not listener.is_running(), PATIENCE, "the listener is gone")
+        measured.workers()[0].kill()
         measured.killed_sessions += 2
         half = scrape_until(
             measured.port,
@@ -332,19 +337,19 @@ def test_a_reload_keeps_the_counts_and_is_answered_throughout(
     measured: Measured, before: Scrape
 ) -> None:
     old = {process.pid for process in measured.workers()}
-    earlier = before
-    with joined(measured, 4):
-        measured.served.signal(signal.SIGHUP)
+    for _ in range(4):
+        PollingSession(measured.url)
+    scrapes = [before]
+    measured.served.signal(signal.SIGHUP)
 
-        def replaced() -> bool:
-            nonlocal earlier
-            now = measured.scrape()
-            assert now.fell_behind(earlier) == {}
-            earlier = now
-            return not old & {process.pid for process in measured.workers()}
+    def replaced() -> bool:
+        scrapes.append(measured.scrape())
+        return not old & {process.pid for process in measured.workers()}
 
-        eventually(replaced, 2 * PATIENCE, "the old workers are gone")
+    eventually(replaced, 2 * PATIENCE, "the old workers are gone")
     now = measured.wait_for_workers()
+    for earlier, later in pairwise([*scrapes, now]):
+        assert later.fell_behind(earlier) == {}
     assert grown(now, before, "socketio_worker_starts_total") == WORKERS
     assert grown(now, before, "socketio_disconnects_total", reason="server draining") == 4
     assert len(now.values("socketio_max_sessions", "worker")) == WORKERS
@@ -354,72 +359,61 @@ def test_the_public_port_has_no_metrics(measured: Measured) -> None:
     assert http("GET", f"{measured.url}/metrics").status == 404
 
 
-def test_the_listener_is_started_again_with_the_next_worker(measured: Measured) -> None:
-    listener = measured.listener()
-    listener.kill()
-    measured.workers()[0].kill()
-    eventually(lambda: not listener.is_running(), PATIENCE, "the listener is gone")
-
-    def answers() -> bool:
-        with contextlib.suppress(OSError):
-            return bool(measured.scrape().total("socketio_worker_starts_total"))
-        return False
-
-    eventually(answers, PATIENCE, "the metrics are served again")
-    measured.wait_for_workers()
-
-
 def directory_of(served: ServedProject) -> Path:
     """Return where the workers of a service count."""
     (directory,) = Path("/dev/shm").glob(f"socketio-metrics-{served.pid}-*")
     return directory
 
 
-def test_nothing_is_left_behind(bake: Bake, tmp_path: Path) -> None:
-    port = free_port()
-    with serve(
-        bake(), tmp_path / "log", ASYNC_MODE="threading", METRICS_BIND=f"127.0.0.1:{port}"
-    ) as served:
-        directory = directory_of(served)
-        scrape_until(port, lambda metrics: metrics.total("socketio_worker_starts_total") == 1)
-        children = psutil.Process(served.pid).children()
-    assert not directory.exists()
-    eventually(lambda: not any(c.is_running() for c in children), PATIENCE, "all have left")
+def has_started(metrics: Scrape) -> bool:
+    return metrics.total("socketio_worker_starts_total") == 1
 
 
-def test_what_a_killed_master_leaves_is_removed_by_the_next(bake: Bake, tmp_path: Path) -> None:
+def test_nothing_is_left_behind_for_good(bake: Bake, tmp_path: Path) -> None:
     port = free_port()
     environment = {"ASYNC_MODE": "threading", "METRICS_BIND": f"127.0.0.1:{port}"}
-    with serve(bake(), tmp_path / "first", **environment) as killed:
-        directory = directory_of(killed)
+    with serve(bake(), tmp_path / "killed", **environment) as killed:
+        left = directory_of(killed)
         children = psutil.Process(killed.pid).children()
         os.kill(killed.pid, signal.SIGKILL)
         killed.wait()
         eventually(lambda: not any(c.is_running() for c in children), PATIENCE, "all have left")
-    assert directory.exists()
-    with serve(bake(), tmp_path / "second", **environment):
-        assert not directory.exists()
-        scrape_until(port, lambda metrics: metrics.total("socketio_worker_starts_total") == 1)
+    assert left.exists()
+    with serve(bake(), tmp_path / "stopped", **environment) as stopped:
+        assert not left.exists()
+        scrape_until(port, has_started)
+        directory = directory_of(stopped)
+        children = psutil.Process(stopped.pid).children()
+    assert not directory.exists()
+    assert not any(child.is_running() for child in children)
+
+
+def test_a_directory_that_somebody_empties_costs_the_counts_only(
+    bake: Bake, tmp_path: Path
+) -> None:
+    port = free_port()
+    with serve(
+        bake(), tmp_path / "log", ASYNC_MODE="threading", METRICS_BIND=f"127.0.0.1:{port}"
+    ) as served:
+        scrape_until(port, has_started)
+        shutil.rmtree(directory_of(served))
+        assert not scrape(port).samples
+        served.signal(signal.SIGHUP)
+        scrape_until(port, has_started)
 
 
 def test_an_address_that_is_taken_is_said_once_and_tried_again(bake: Bake, tmp_path: Path) -> None:
     port = free_port()
     environment = {"ASYNC_MODE": "threading", "METRICS_BIND": f"127.0.0.1:{port}"}
-    with (
-        serve(bake(), tmp_path / "second", **environment) as second,
-    ):
-        scrape_until(port, lambda metrics: metrics.total("socketio_worker_starts_total") == 1)
-        with serve(bake(), tmp_path / "third", **environment) as third:
+    with serve(bake(), tmp_path / "first", **environment) as first:
+        scrape_until(port, has_started)
+        with serve(bake(), tmp_path / "second", **environment) as second:
 
-            def complaints() -> list[str]:
-                records = third.records()
-                return [r["event"] for r in records if "METRICS_BIND" in r["event"]]
+            def records(beginning: str) -> list[str]:
+                events = [record["event"] for record in second.records()]
+                return [event for event in events if event.startswith(beginning)]
 
-            eventually(complaints, PATIENCE, "it is said")
-            second.stop()
-            eventually(
-                lambda: any(r["event"] == "metrics are served" for r in third.records()),
-                PATIENCE,
-                "the address is taken over",
-            )
-            assert len(complaints()) == 1
+            eventually(lambda: records("metrics are not served"), PATIENCE, "it is said")
+            first.stop()
+            eventually(lambda: records("metrics are served"), PATIENCE, "it is taken over")
+            assert len(records("metrics are not served")) == 1

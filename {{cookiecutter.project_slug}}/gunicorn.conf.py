@@ -16,7 +16,11 @@ from production.process.configuration import (
     thread_count,
 )
 from production.process.identity import assign_slot, release_slots
-from production.process.metrics_directory import forget_gauges, remove_metrics, share_metrics
+from production.process.metrics_directory import (
+    forget_gauges,
+    remove_metrics,
+    share_metrics,
+)
 from production.process.metrics_listener import keep_listening, stop_listening
 from production.process.supervisor import supervisor
 

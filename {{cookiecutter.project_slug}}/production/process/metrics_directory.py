@@ -25,9 +25,11 @@ def share_metrics(arbiter: Any, worker: Any) -> None:
     :param arbiter: gunicorn's master, which keeps the directory.
     :param worker: the worker, which is told its ``metrics_directory``.
     """
-    if not hasattr(arbiter, "metrics_directory"):
-        arbiter.metrics_directory = MetricsDirectory(arbiter.cfg.uid, arbiter.cfg.gid)
-    worker.metrics_directory = str(arbiter.metrics_directory.path)
+    directory: MetricsDirectory | None = getattr(arbiter, "metrics_directory", None)
+    # systemd-logind empties shared memory of a user who has logged out (RemoveIPC, logind.conf(5)).
+    if directory is None or not directory.path.is_dir():
+        directory = arbiter.metrics_directory = MetricsDirectory(arbiter.cfg.uid, arbiter.cfg.gid)
+    worker.metrics_directory = str(directory.path)
 
 
 def forget_gauges(arbiter: Any, worker: Any) -> None:

@@ -20,7 +20,7 @@ class MetricsListener:
     """
 
     def __init__(self, bind: str, directory: str, settings: Any) -> None:
-        self.bind = bind
+        self._serves = (bind, directory)
         host, _, port = bind.rpartition(":")
         command = [sys.executable, "-m", "production.observe.exposition"]
         command += ["--host", host.strip("[]"), "--port", port, "--directory", directory]
@@ -30,10 +30,9 @@ class MetricsListener:
             command, stdin=subprocess.PIPE, start_new_session=True
         )
 
-    @property
-    def lives(self) -> bool:
-        """Whether it runs."""
-        return self._process.poll() is None
+    def serves(self, bind: str, directory: str) -> bool:
+        """Tell whether it runs, and for this."""
+        return self._process.poll() is None and self._serves == (bind, directory)
 
     def stop(self) -> None:
         """End it now; otherwise it would last as long as the workers that know of it."""
@@ -47,15 +46,13 @@ def keep_listening(arbiter: Any, settings: Any) -> None:
     :param arbiter: gunicorn's master, which keeps the listener and the metrics' directory.
     :param settings: with ``metrics_bind``, ``log_level`` and ``log_format``.
     """
+    bind, directory = settings.metrics_bind, str(arbiter.metrics_directory.path)
     listener: MetricsListener | None = getattr(arbiter, "metrics_listener", None)
-    if listener is not None and listener.lives and listener.bind == settings.metrics_bind:
+    if listener is not None and listener.serves(bind, directory):
         return
-    if listener is not None:
-        listener.stop()
-        arbiter.metrics_listener = None
-    if settings.metrics_bind:
-        directory = str(arbiter.metrics_directory.path)
-        arbiter.metrics_listener = MetricsListener(settings.metrics_bind, directory, settings)
+    stop_listening(arbiter)
+    if bind:
+        arbiter.metrics_listener = MetricsListener(bind, directory, settings)
 
 
 def stop_listening(arbiter: Any) -> None:
@@ -63,3 +60,4 @@ def stop_listening(arbiter: Any) -> None:
     listener: MetricsListener | None = getattr(arbiter, "metrics_listener", None)
     if listener is not None:
         listener.stop()
+        arbiter.metrics_listener = None

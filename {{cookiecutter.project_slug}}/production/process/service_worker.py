@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,8 @@ class ServiceWorker:
     # Whether the worker has begun to leave, and when, by the monotonic clock.
     leaving = False
     left_at = 0.0
+    # Set once its sessions are closed.
+    drained: threading.Event
 
     def init_process(self) -> None:
         """Make ready what the connections that the settings allow need, then start."""
@@ -146,10 +149,22 @@ class ServiceWorker:
         """Leave on ``SIGTERM``: close the sessions first, then do as gunicorn does."""
         self._begin_to_leave()
 
+    def run(self) -> None:
+        """Serve until told to leave."""
+        super().run()  # type: ignore[misc]
+        self.await_drain()
+
+    def await_drain(self) -> None:
+        """Wait until the sessions are closed: gunicorn waits for requests, and some may have none."""
+        if self.leaving:
+            deadline = self.left_at + self.cfg.graceful_timeout
+            self.drained.wait(max(0.0, deadline - time.monotonic()))
+
     def _begin_to_leave(self) -> None:
         if not self.leaving:
             self.leaving = True
             self.left_at = time.monotonic()
+            self.drained = threading.Event()
             self.start_leaving()
 
     def start_leaving(self) -> None:
@@ -166,7 +181,10 @@ class ServiceWorker:
             self._await_successors(self.router)
             self.left_at = time.monotonic()
         super().handle_exit(signal.SIGTERM, None)  # type: ignore[misc]
-        drain(self.app.callable, self.log)
+        try:
+            drain(self.app.callable, self.log)
+        finally:
+            self.drained.set()
 
     def _await_successors(self, router: Router) -> None:
         """Keep the sessions until their clients have the new workers to go to.
