@@ -7,13 +7,10 @@ are never labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
-
-from production.observe import shared_values
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
 
@@ -117,11 +114,3 @@ queue_listening = _gauge("socketio_queue_listening", "Whether the worker hears t
 def event_timer(namespace: str, event: str) -> Any:
     """Return the histogram of an event; asked for with names of the app's own only."""
     return event_seconds.labels(namespace, event)
-
-
-def collect() -> Iterable[Metric]:
-    """Return each metric: of all workers of this gunicorn, or of this process if it is alone.
-
-    It reads a few files of each worker, which takes about a millisecond: not for each event.
-    """
-    return shared_values.collect(REGISTRY)

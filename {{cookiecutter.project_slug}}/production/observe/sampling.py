@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from production.observe import metrics
@@ -97,7 +98,6 @@ def sample_queue(queue: QueueManager) -> None:
     :param queue: the client manager.
     """
     silence = queue.silence()
-    heard = silence is not None
     metrics.queue_waiting.set(queue.waiting)
-    metrics.queue_silence.set(silence if silence is not None else float("inf"))
-    metrics.queue_listening.set(heard and LISTENING not in queue.outage.faults)
+    metrics.queue_silence.set(math.inf if silence is None else silence)
+    metrics.queue_listening.set(silence is not None and LISTENING not in queue.outage.faults)

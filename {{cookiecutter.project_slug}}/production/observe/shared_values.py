@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Metric, values
+from prometheus_client import Metric, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -66,12 +66,3 @@ class SharedValues(MultiProcessCollector):
                 if "pid" in sample.labels:
                     sample.labels[WORKER] = sample.labels.pop("pid").removeprefix(SLOT)
             yield metric
-
-
-def collect(registry: CollectorRegistry) -> Iterable[Metric]:
-    """Return each metric: of all workers, or of this process if it shares nothing.
-
-    :param registry: what this process alone knows.
-    """
-    directory = os.environ.get(DIRECTORY)
-    return SharedValues(directory).collect() if directory else registry.collect()
