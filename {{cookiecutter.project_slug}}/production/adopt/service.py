@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,12 +14,16 @@ from flask_socketio import SocketIO
 
 import production
 from production import bootstrap
+from production.adopt.alone import one_start_at_a_time
 from production.adopt.courtesies import extend_courtesies
+from production.adopt.gate import Gate, hold_back
 from production.adopt.handover import Handover, intercept_servers, keep_the_patch
 from production.adopt.options import Binding, intercept_init_app
+from production.adopt.other_modes import check_calls
 from production.adopt.script import described, launch
 from production.adopt.signals import keep_gunicorns_handlers
 from production.adopt.start import Start, UnknownStart, parse
+from production.adopt.turn import StartContest
 from production.realtime.errors import answer_error
 from production.realtime.server import Server
 from production.refusal import ConfigurationError
@@ -67,9 +72,18 @@ def serve(existing_app: str, settings: Settings) -> Any:
     keep_the_patch(settings.async_mode)
     keep_gunicorns_handlers()
     extend_courtesies(settings.async_mode)
-    launch(start, PROJECT_ROOT, handover)
-
-    application = _await_app(start, handover, settings)
+    gate = _gate(settings)
+    patience = settings.worker_timeout * SHARE_OF_WORKER_TIMEOUT
+    deadline = time.monotonic() + patience
+    with one_start_at_a_time(PROJECT_ROOT, patience / 2):
+        launch(start, PROJECT_ROOT, handover, gate)
+        arrived = handover.wait(deadline - time.monotonic())
+    check_calls(settings.async_mode)
+    if not arrived:
+        raise ConfigurationError(_too_late(start, gate, patience))
+    if handover.failure is not None:
+        raise handover.failure
+    application = handover.app
     app, socketio = _find_app(start, application, binding)
     _check_server(start, socketio, settings)
     _hear_ourselves()
@@ -77,21 +91,34 @@ def serve(existing_app: str, settings: Settings) -> Any:
     if socketio.default_exception_handler is None:
         socketio.on_error_default(answer_error)
     production.surround(app, socketio, settings, adopted=True)
+    if settings.several_processes:
+        StartContest(app, gate).begin()
     log.info("an existing app is served", start=described(start), taken_from=handover.taken_from)
     return app if application is app else WrappedApp(application, app)
 
 
-def _await_app(start: Start, handover: Handover, settings: Settings) -> Any:
-    patience = settings.worker_timeout * SHARE_OF_WORKER_TIMEOUT
-    if not handover.wait(patience):
-        raise ConfigurationError(
-            f"{described(start)} did not serve its app within {patience:g} s: EXISTING_APP has to "
-            "make a call that serves, such as socketio.run(app); if it needs longer to get there, "
-            "raise WORKER_TIMEOUT."
+def _gate(settings: Settings) -> Gate:
+    """Return what holds back the work that the start begins, open where there is one process."""
+    gate = Gate()
+    if settings.several_processes:
+        hold_back(gate, settings.async_mode)
+    else:
+        gate.open()
+    return gate
+
+
+def _too_late(start: Start, gate: Gate, patience: float) -> str:
+    """Say that no app came, and what to do."""
+    advice = (
+        "EXISTING_APP has to make a call that serves, such as socketio.run(app); if it needs longer "
+        "to get there, raise WORKER_TIMEOUT."
+    )
+    if not gate.is_open:
+        advice += (
+            " One that waits for a thread or task of its own waits for ever where that runs in one "
+            "of several workers only: set WEB_CONCURRENCY=1 and leave out -w."
         )
-    if handover.failure is not None:
-        raise handover.failure
-    return handover.app
+    return f"{described(start)} did not serve its app within {patience:g} s: {advice}"
 
 
 def _find_app(start: Start, application: Any, binding: Binding) -> tuple[Flask, SocketIO]:
@@ -161,7 +188,7 @@ def _settle_secret(app: Flask, settings: Settings) -> None:
         app.secret_key = ours
     elif app.secret_key:
         _warn_of_weak_secret(app.secret_key)
-    elif settings.in_development:
+    elif settings.in_development and settings.web_concurrency == 1:
         app.secret_key = secrets.token_urlsafe(48)  # production: ignore[FSP304]
     else:
         raise ConfigurationError(

@@ -1,0 +1,176 @@
+"""Adopted apps that keep nothing in the process, served unedited by two workers in each mode."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import requests
+
+from adopting import PATIENCE, Adopted, Client, Serve, adopted_projects, assert_clean_end, served
+from baking import ASYNC_MODES, clean_environment
+from production.realtime.emitter import Emitter
+from served import free_port
+from waiting import eventually
+
+__all__ = ["adopted_projects", "served"]
+
+TRANSPORTS = ("polling", "websocket")
+
+# What stateless styles answer to an event, and what else they need.
+ANSWERS: dict[str, tuple[str, Any, Any]] = {
+    "flask_command": ("double", 21, 42),
+    "flask_factory": ("echo", "tea", "tea"),
+    "gevent_server": ("upper", "tea", "TEA"),
+    "eventlet_server": ("upper", "tea", "TEA"),
+    "plain_app_run": ("hello", "ada", "hello ada, from the second object"),
+    "tuple_factory": ("sum", (1, 2, 3), 6),
+    "two_apps": ("which", None, "the one with Socket.IO"),
+}
+ENVIRONMENTS = {"eventlet_server": {"SECRET_KEY": "e4" + "0123456789abcdefghijklmnopqrstuv"}}
+OPTIONS = {"tuple_factory": {"socketio_path": "live/socket"}}
+
+pytestmark = pytest.mark.parametrize("mode", ASYNC_MODES)
+
+
+@pytest.fixture
+def service_name() -> str:
+    """A name that no other test's service has on the queue."""
+    return f"adopted-{uuid4().hex}"
+
+
+@pytest.fixture
+def by_two(served: Serve, message_queue: str, service_name: str) -> Serve:
+    """Serve the app of a style with two workers."""
+
+    def start(style: str, **environment: str) -> Adopted:
+        several = {"WEB_CONCURRENCY": "2", "REDIS_URL": message_queue, "SERVICE_NAME": service_name}
+        return served(style, **{**several, "DRAIN_SECONDS": "1", **environment})
+
+    return start
+
+
+def connect_everywhere(app: Adopted, *namespaces: str, **options: Any) -> list[Client]:
+    """Connect a client over each transport to each of the two workers."""
+    found: dict[tuple[str, str], Client] = {}
+
+    def complete() -> bool:
+        for transport in TRANSPORTS:
+            client = app.connect(*namespaces, transports=[transport], **options)
+            found.setdefault((client.worker, transport), client)
+        return len(found) == 4
+
+    eventually(complete, PATIENCE, lambda: f"clients of both workers, not only {set(found)}")
+    return list(found.values())
+
+
+def holder(app: Adopted) -> int:
+    """Return the process that does the work of the app's start."""
+    begun: list[dict[str, Any]] = []
+
+    def one() -> bool:
+        begun[:] = app.logged(event="turn begins", work="the work of the app's start")
+        return bool(begun)
+
+    eventually(one, PATIENCE, "the work has begun")
+    process: int = begun[-1]["process"]
+    return process
+
+
+def assert_one_after_the_other(client: Client, ticks: int = 10) -> None:
+    """Receive some ticks, of which none may be missing or come twice."""
+    numbers = [client.next("tick")["n"] for _ in range(ticks)]
+    assert numbers == list(range(numbers[0], numbers[0] + ticks))
+
+
+@pytest.mark.parametrize("style", ANSWERS)
+def test_clients_of_both_workers_are_answered_and_told_once(
+    by_two: Serve, message_queue: str, service_name: str, style: str
+) -> None:
+    app = by_two(style, PORT=str(free_port()), **ENVIRONMENTS.get(style, {}))
+    clients = connect_everywhere(app, **OPTIONS.get(style, {}))
+    event, argument, answer = ANSWERS[style]
+    assert [client.call(event, argument) for client in clients] == [answer] * 4
+    for number in (1, 2):
+        Emitter(message_queue, service_name).emit("news", number)
+    assert [[client.next("news") for _ in (1, 2)] for client in clients] == [[1, 2]] * 4
+    assert_clean_end(app)
+
+
+def test_rooms_reach_across_workers(by_two: Serve) -> None:
+    app = by_two("flask_factory")
+    clients = connect_everywhere(app, "/chat")
+    for client in clients:
+        client.call("joined", {"room": "a"}, namespace="/chat")
+    clients[0].emit("text", {"room": "a", "msg": "hi"}, namespace="/chat")
+    clients[-1].emit("text", {"room": "a", "msg": "bye"}, namespace="/chat")
+    for client in clients:
+        assert {client.next("message")["msg"] for _ in (1, 2)} == {"hi", "bye"}
+
+
+def test_a_session_and_a_database_that_the_workers_share(by_two: Serve) -> None:
+    app = by_two("login_and_shop")
+    browser = requests.Session()
+    browser.post(f"{app.url}/login/ada", timeout=PATIENCE)
+    cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    clients = connect_everywhere(app, headers={"Cookie": cookies})
+    before = clients[0].call("order", "tea")["orders"]
+    orders = [client.call("order", "milk")["orders"] for client in clients]
+    assert orders == list(range(before + 1, before + 5))
+    assert_clean_end(app)
+
+
+def test_a_pusher_runs_once_and_in_another_worker_when_its_own_is_killed(by_two: Serve) -> None:
+    app = by_two("main_guard", MY_SECRET="x7" * 20)
+    clients = connect_everywhere(app)
+    for client in clients:
+        assert_one_after_the_other(client)
+    first = holder(app)
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: holder(app) != first, PATIENCE, "another worker does the work")
+    for client in connect_everywhere(app):
+        assert_one_after_the_other(client)
+
+
+def test_a_datagram_is_read_by_the_worker_that_has_the_port(by_two: Serve) -> None:
+    port = free_port()
+    app = by_two("udp_relay", UDP_PORT=str(port))
+    clients = connect_everywhere(app)
+
+    def send(text: str) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(text.encode(), ("127.0.0.1", port))
+
+    for text in ("over", "out"):
+        send(text)
+    assert [[client.next("datagram") for _ in (1, 2)] for client in clients] == [["over", "out"]] * 4
+    assert_clean_end(app)
+
+
+def test_the_queue_that_the_app_shares_with_its_tasks_stays_the_app_s(
+    by_two: Serve, message_queue: str
+) -> None:
+    orders = message_queue.removesuffix("0") + "1"
+    app = by_two("own_queue", ORDERS_QUEUE=orders)
+    clients = connect_everywhere(app)
+    assert [client.call("watch", "o1") for client in clients] == ["o1"] * 4
+    subprocess.run(
+        [sys.executable, "tasks.py", "o1"],
+        cwd=app.path,
+        env={**clean_environment(), "ORDERS_QUEUE": orders},
+        check=True,
+        timeout=60,
+    )
+    clients[0].emit("cancel", "o1")
+    clients[-1].emit("cancel", "o1")
+    for client in clients:
+        events = [client.next("shipped"), client.next("cancelled"), client.next("cancelled")]
+        assert events == ["o1"] * 3
+        assert client.silent("shipped", "cancelled")
+    assert_clean_end(app)
