@@ -46,6 +46,7 @@ STARTS = {
 # What an app needs beside the layer's own libraries.
 LIBRARIES = {"login_and_shop": ("flask_login", "flask_session", "flask_sqlalchemy")}
 
+
 class Adopted:
     """An app of a style, adopted, served, and talked to."""
 
@@ -97,6 +98,10 @@ class Client(socketio.Client):  # type: ignore[misc]
     def next(self, event: str) -> Any:
         """Wait for the next event of a name and return its first argument."""
         return self._events(event).get(timeout=PATIENCE)
+
+    def waiting(self, event: str) -> int:
+        """Return how many events of a name came that :meth:`next` has not returned."""
+        return self._events(event).qsize()
 
     def _remember(self, event: str, *arguments: Any) -> None:
         self._events(event).put(arguments[0] if arguments else None)
