@@ -118,6 +118,16 @@ def test_several_workers_are_refused_where_each_would_draw_its_own_secret(
     assert "SECRET_KEY" not in allowed
 
 
+def test_a_secret_that_is_drawn_out_of_sight_is_noticed_by_the_second_worker(
+    project: BakedProject, message_queue: str
+) -> None:
+    (project.path / "hidden.py").write_text("import os\ndef draw(): return os.urandom(16)\n")
+    script = project.path / "run.py"
+    drawn = "from hidden import draw\n" + script.read_text().replace("'key'", "draw()")
+    script.write_text(drawn)
+    assert "SECRET_KEY is another one in each" in refused(project, "-w", "2", REDIS_URL=message_queue)
+
+
 def test_several_workers_are_refused_where_a_file_cannot_be_read(project: BakedProject) -> None:
     (project.path / "more.py").write_text("print 'two'")
     assert "more.py (not checked: not Python 3" in refused(project, "-w", "2")

@@ -16,12 +16,13 @@ from __future__ import annotations
 import random
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import structlog
 from flask import Flask
-from redis.exceptions import LockError
+from redis.exceptions import LockError, LockNotOwnedError
 
 from production.realtime.outage import Outage
 from production.realtime.redis_connection import QUEUE_ERRORS, connect, name
@@ -177,6 +178,8 @@ class Contest:
         self._key = name(state.settings.service_name, "once", title)
         self._outage = _outage_of(self._server.manager)
         self._part = f"lock of {title}"
+        # What the lock holds while it is this process's.
+        self._token = uuid.uuid4().hex.encode()
 
     def begin(self) -> None:
         """Take part, in the background, until the process leaves."""
@@ -211,7 +214,7 @@ class Contest:
         # Not bound to a thread: the lock belongs to this object, whoever renews it.
         lock = client.lock(self._key, timeout=timeout, blocking=False, thread_local=False)
         asked_at = time.monotonic()
-        if not lock.acquire():
+        if not self._take(lock):
             self.give_way()
             return
         turn = self.turn_class(_next_fence(client, f"{self._key}:fence"), self._server)
@@ -228,6 +231,20 @@ class Contest:
                 self._server.sleep(LOOK)
             log.info("turn ends", work=self._title, fence=turn.fence)
         lock.release()
+
+    def _take(self, lock: Any) -> bool:
+        """Take the lock if it is free, or this process's by an attempt that was never answered.
+
+        A queue that comes back after it was frozen does what it was asked meanwhile.
+        """
+        if lock.acquire(token=self._token):
+            return True
+        lock.local.token = self._token
+        try:
+            lock.reacquire()
+        except LockNotOwnedError:
+            return False
+        return True
 
     def _renew(self, lock: Any, turn: Turn, run: _Run) -> None:
         """Renew the lock until the work fails or the turn is over.

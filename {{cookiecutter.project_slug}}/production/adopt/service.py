@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,13 +20,14 @@ from production.adopt.handover import Handover, intercept_servers, keep_the_patc
 from production.adopt.options import Binding, intercept_init_app
 from production.adopt.other_modes import check_calls
 from production.adopt.script import described, launch
+from production.adopt.secret_key import settle_secret
 from production.adopt.signals import keep_gunicorns_handlers
 from production.adopt.start import Start, UnknownStart, parse
 from production.adopt.turn import StartContest
 from production.realtime.errors import answer_error
 from production.realtime.server import Server
 from production.refusal import ConfigurationError
-from production.settings import PROJECT_ROOT, Settings, check_secret
+from production.settings import PROJECT_ROOT, Settings
 
 log = structlog.get_logger(__name__)
 
@@ -169,41 +169,9 @@ def _settle_configuration(app: Flask, settings: Settings) -> None:
     if app.debug:
         app.debug = False
         log.info("an option of the app is overridden", option="DEBUG", old="True", new="False")
-    _settle_secret(app, settings)
+    settle_secret(app, settings)
     if (
         app.config["MAX_CONTENT_LENGTH"] is None
         and "max_request_bytes" in settings.model_fields_set
     ):
         app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
-
-
-def _settle_secret(app: Flask, settings: Settings) -> None:
-    """Let the environment's secret win; without one the app's stays, whatever it is worth."""
-    ours = settings.secret_key.get_secret_value()
-    if ours:
-        if app.secret_key and app.secret_key != ours:
-            log.info(
-                "an option of the app is overridden", option="SECRET_KEY", setting="SECRET_KEY"
-            )
-        app.secret_key = ours
-    elif app.secret_key:
-        _warn_of_weak_secret(app.secret_key)
-    elif settings.in_development and settings.web_concurrency == 1:
-        app.secret_key = secrets.token_urlsafe(48)  # production: ignore[FSP304]
-    else:
-        raise ConfigurationError(
-            "The app has no SECRET_KEY, and none is set: set it in the environment or in "
-            'production.env; make one with: python -c "import secrets; '
-            'print(secrets.token_urlsafe(48))".'
-        )
-
-
-def _warn_of_weak_secret(secret: str | bytes) -> None:
-    text = secret if isinstance(secret, str) else secret.decode("latin-1")
-    try:
-        check_secret(text)
-    except ValueError as fault:
-        log.warning(
-            "the app's own SECRET_KEY is not safe, whoever knows it can forge sessions",
-            fault=str(fault),
-        )
