@@ -33,6 +33,7 @@ STARTS = {
     "pushers": "python pushers.py",
     "old_style": "./server.py",
     "two_apps": "python web",
+    "udp_listener": "python listener.py",
     "udp_relay": "uv run python relay.py",
     "eventlet_server": "python serve.py",
     "gevent_server": "python serve.py",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psutil
 import pytest
 import requests
 
@@ -100,6 +101,19 @@ def assert_one_after_the_other(client: Client, ticks: int = 10) -> None:
     assert numbers == list(range(numbers[0], numbers[0] + ticks))
 
 
+def wait_until_read(port: int, sockets: int) -> None:
+    """Wait until a number of sockets have a port, all those of TCP listening."""
+
+    def bound() -> bool:
+        having = [
+            one for one in psutil.net_connections("inet4") if one.laddr and one.laddr.port == port
+        ]
+        states = {one.status for one in having}
+        return len(having) == sockets and states <= {psutil.CONN_LISTEN, psutil.CONN_NONE}
+
+    eventually(bound, PATIENCE, f"port {port} is read")
+
+
 @in_each_mode
 @pytest.mark.parametrize("style", ANSWERS)
 def test_clients_of_both_workers_are_answered_and_told_once(
@@ -180,11 +194,27 @@ def test_a_datagram_is_read_by_the_worker_that_has_the_port(by_two: Serve) -> No
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(text.encode(), ("127.0.0.1", port))
 
+    wait_until_read(port, sockets=1)
     for text in ("over", "out"):
         send(text)
     assert [[client.next("datagram") for _ in (1, 2)] for client in clients] == [
         ["over", "out"]
     ] * 4
+    assert_clean_end(app)
+
+
+@in_each_mode
+def test_ports_that_are_bound_at_import_are_had_by_one_worker(by_two: Serve) -> None:
+    port = free_port()
+    app = by_two("udp_listener", PORT_IN=str(port))
+    clients = connect_everywhere(app)
+    wait_until_read(port, sockets=2)
+    with socket.create_connection(("127.0.0.1", port)) as line:
+        line.sendall(b"a line\n")
+        assert [client.next("heard") for client in clients] == ["a line"] * 4
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"a datagram", ("127.0.0.1", port))
+    assert [client.next("heard") for client in clients] == ["a datagram"] * 4
     assert_clean_end(app)
 
 

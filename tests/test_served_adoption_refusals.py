@@ -125,7 +125,9 @@ def test_a_secret_that_is_drawn_out_of_sight_is_noticed_by_the_second_worker(
     script = project.path / "run.py"
     drawn = "from hidden import draw\n" + script.read_text().replace("'key'", "draw()")
     script.write_text(drawn)
-    assert "SECRET_KEY is another one in each" in refused(project, "-w", "2", REDIS_URL=message_queue)
+    assert "SECRET_KEY is another one in each" in refused(
+        project, "-w", "2", REDIS_URL=message_queue
+    )
 
 
 def test_several_workers_are_refused_where_a_file_cannot_be_read(project: BakedProject) -> None:

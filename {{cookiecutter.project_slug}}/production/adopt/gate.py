@@ -5,6 +5,8 @@ scheduler of the app that the start sets going does its work in one process only
 first line until it is the turn of the process. It has been started all the same, so that what the
 app does with it, such as ``join()``, is what it would be.
 
+An address that the start binds is bound in its turn, too, since only one process can have it.
+
 A thread that serves the app is not held back. The start itself is, from there on: what follows is
 work beside the server, such as a loop that reads datagrams.
 """
@@ -17,12 +19,16 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+import structlog
 from flask_socketio import SocketIO
 
 from production.adopt.call_sites import is_made_by_the_app
 from production.adopt.late import replace, when_imported
 from production.adopt.serving import serves
+from production.bootstrap import plain_sockets
 from production.modes import AsyncMode
+
+log = structlog.get_logger(__name__)
 
 SPAWNERS = {
     AsyncMode.EVENTLET: ("eventlet.greenthread", ("spawn", "spawn_n")),
@@ -40,6 +46,7 @@ class Gate:
     def __init__(self) -> None:
         self._turn = threading.Event()
         self._starters: set[int] = set()
+        self._postponed: list[Callable[[], Any]] = []
 
     @property
     def is_open(self) -> bool:
@@ -48,7 +55,16 @@ class Gate:
 
     def open(self) -> None:
         """Let everything go on that is held back, and hold back nothing more."""
+        for act in self._postponed:
+            try:
+                act()
+            except OSError as error:
+                log.error("what the app's start binds cannot be had", reason=str(error))
         self._turn.set()
+
+    def postpone(self, act: Callable[[], Any]) -> None:
+        """Do something when it is this process's turn, before anything else goes on."""
+        self._postponed.append(act)
 
     def count_as_start(self) -> None:
         """Hold back what this thread starts, from now on."""
@@ -101,6 +117,7 @@ def hold_back(gate: Gate, mode: AsyncMode) -> None:
     """
     _hold_threads(gate)
     _hold_tasks(gate)
+    _hold_addresses(gate, plain_sockets(mode))
     name, spawners = SPAWNERS[mode]
     when_imported(name, lambda module: _hold_green_threads(gate, module, spawners))
 
@@ -133,6 +150,31 @@ def _hold_tasks(gate: Gate) -> None:
         return start(self, target, *arguments, **options)
 
     SocketIO.start_background_task = start_in_turn
+
+
+def _hold_addresses(gate: Gate, sockets: Any) -> None:
+    bind, listen = sockets.bind, sockets.listen
+    unbound: list[Any] = []
+
+    def bind_in_turn(self: Any, address: Any) -> None:
+        if gate.concerns(sys._getframe(1)) and not _is_any_port(address):
+            unbound.append(self)
+            gate.postpone(lambda: bind(self, address))
+        else:
+            bind(self, address)
+
+    def listen_in_turn(self: Any, *backlog: int) -> None:
+        if not gate.is_open and self in unbound:
+            gate.postpone(lambda: listen(self, *backlog))
+        else:
+            listen(self, *backlog)
+
+    sockets.bind, sockets.listen = bind_in_turn, listen_in_turn
+
+
+def _is_any_port(address: Any) -> bool:
+    """Tell whether an address leaves the port to the system, which gives each process another."""
+    return isinstance(address, tuple) and address[1] == 0
 
 
 def _hold_green_threads(gate: Gate, module: Any, names: tuple[str, ...]) -> None:
