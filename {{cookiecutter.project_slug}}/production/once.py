@@ -64,9 +64,16 @@ class Turn:
     @property
     def held(self) -> bool:
         """Whether the work is still this process's."""
-        if self._server.eio.draining:
+        if self.ends_with(self._server):
             self._ended = True
         return not self._ended and time.monotonic() < self._until
+
+    def ends_with(self, server: Any) -> bool:
+        """Tell whether the process leaves, and its turn is over with that.
+
+        :param server: the Socket.IO server, which knows.
+        """
+        return bool(server.eio.draining)
 
     def check(self) -> None:
         """Make sure that the work is still this process's.
@@ -178,8 +185,8 @@ class Contest:
         self._key = name(state.settings.service_name, "once", title)
         self._outage = _outage_of(self._server.manager)
         self._part = f"lock of {title}"
-        # What the lock holds while it is this process's.
-        self._token = uuid.uuid4().hex.encode()
+        #: What the lock holds while it is this process's.
+        self.token = uuid.uuid4().hex.encode()
 
     def begin(self) -> None:
         """Take part, in the background, until the process leaves."""
@@ -237,9 +244,9 @@ class Contest:
 
         A queue that comes back after it was frozen does what it was asked meanwhile.
         """
-        if lock.acquire(token=self._token):
+        if lock.acquire(token=self.token):
             return True
-        lock.local.token = self._token
+        lock.local.token = self.token
         try:
             lock.reacquire()
         except LockNotOwnedError:

@@ -60,7 +60,10 @@ def is_made_by_the_app(frame: FrameType | None) -> bool:
         frame = frame.f_back
     if frame is None:
         return False
-    return _name(frame).partition(".")[0] in FOR_THE_APP or not is_library(frame.f_code.co_filename)
+    package = _name(frame).partition(".")[0]
+    return package in FOR_THE_APP or not (
+        package == "production" or is_library(frame.f_code.co_filename)
+    )
 
 
 def is_library(path: str) -> bool:
