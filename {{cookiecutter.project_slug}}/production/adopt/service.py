@@ -73,17 +73,7 @@ def serve(existing_app: str, settings: Settings) -> Any:
     keep_gunicorns_handlers()
     extend_courtesies(settings.async_mode)
     gate = _gate(settings)
-    patience = settings.worker_timeout * SHARE_OF_WORKER_TIMEOUT
-    deadline = time.monotonic() + patience
-    with one_start_at_a_time(PROJECT_ROOT, patience / 2):
-        launch(start, PROJECT_ROOT, handover, gate)
-        arrived = handover.wait(deadline - time.monotonic())
-    check_calls(settings.async_mode)
-    if not arrived:
-        raise ConfigurationError(_too_late(start, gate, patience))
-    if handover.failure is not None:
-        raise handover.failure
-    application = handover.app
+    application = _started(start, handover, gate, settings)
     app, socketio = _find_app(start, application, binding)
     _check_server(start, socketio, settings)
     _hear_ourselves()
@@ -105,6 +95,21 @@ def _gate(settings: Settings) -> Gate:
     else:
         gate.open()
     return gate
+
+
+def _started(start: Start, handover: Handover, gate: Gate, settings: Settings) -> Any:
+    """Start the app and return what it hands over."""
+    patience = settings.worker_timeout * SHARE_OF_WORKER_TIMEOUT
+    deadline = time.monotonic() + patience
+    with one_start_at_a_time(PROJECT_ROOT, patience / 2):
+        launch(start, PROJECT_ROOT, handover, gate)
+        arrived = handover.wait(deadline - time.monotonic())
+    check_calls(settings.async_mode)
+    if not arrived:
+        raise ConfigurationError(_too_late(start, gate, patience))
+    if handover.failure is not None:
+        raise handover.failure
+    return handover.app
 
 
 def _too_late(start: Start, gate: Gate, patience: float) -> str:

@@ -48,7 +48,7 @@ class StartContest(Contest):
     turn_class = LastingTurn
 
     def __init__(self, app: Flask, gate: Gate) -> None:
-        super().__init__(app, self._work, TITLE, LEASE)
+        super().__init__(app, self._open_the_gate, TITLE, LEASE)
         self._gate = gate
         self._turn: Turn | None = None
         self._idle = threading.Event()
@@ -75,7 +75,7 @@ class StartContest(Contest):
             )
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _work(self, turn: Turn) -> None:
+    def _open_the_gate(self, turn: Turn) -> None:
         self._turn = turn
         self._gate.open()
         while True:
