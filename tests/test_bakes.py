@@ -111,6 +111,7 @@ class TestMakefile:
             "lint",
             "format",
             "doctor",
+            "probe",
             "assets",
             "lock",
             "upgrade",

@@ -6,13 +6,13 @@ from production.adopt.leaving import leave_threads_behind
 from production.observe.logs import GunicornLogger, configure_logging
 from production.process.configuration import (
     WORKER_CLASSES,
-{% if cookiecutter.existing_app %}
-    check_adopted,
-{% endif %}
     check_gunicorn,
+    check_worker_count,
     connection_count,
     drain_time_limit,
+    limit_workers,
     read_settings,
+    tell_worker_count,
     thread_count,
 )
 from production.process.identity import assign_slot, release_slots
@@ -51,10 +51,13 @@ loglevel = settings.log_level.lower()
 def on_starting(server):
     """Refuse options of the command line that the service cannot work with; leave systemd to the workers."""
     supervisor.take_over()
-{% if cookiecutter.existing_app %}
-    check_adopted(server.cfg, settings)
-{% endif %}
     check_gunicorn(server.cfg, settings)
+    check_worker_count(server, settings)
+
+
+def nworkers_changed(server, new_value, old_value):
+    """Start no more workers, on a reload or a signal, than the service can have."""
+    limit_workers(server, settings, old_value)
 
 
 def pre_fork(server, worker):
@@ -62,6 +65,11 @@ def pre_fork(server, worker):
     assign_slot(server, worker)
     share_metrics(server, worker)
     keep_listening(server, settings)
+
+
+def post_fork(server, worker):
+    """Tell the worker how many there are."""
+    tell_worker_count(server)
 
 
 def child_exit(server, worker):

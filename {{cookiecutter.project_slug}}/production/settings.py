@@ -29,7 +29,6 @@ from pydantic_settings import (
 )
 
 from production.adopt.start import parse
-from production.adopt.workers import one_worker_only
 from production.modes import AsyncMode
 from production.refusal import ConfigurationError
 
@@ -345,12 +344,6 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _one_worker_unless_allowed(self) -> Self:
-        if self.existing_app and self.web_concurrency > 1 and not self.several_workers:
-            raise ValueError(one_worker_only(self.web_concurrency))
-        return self
-
-    @model_validator(mode="after")
     def _named_origins(self) -> Self:
         if self.environment is not Environment.DEVELOPMENT and "*" in self.allowed_origins:
             raise ValueError(
@@ -391,6 +384,11 @@ class Settings(BaseSettings):
     def in_development(self) -> bool:
         """Whether the relaxations of ``ENVIRONMENT=development`` apply."""
         return self.environment is Environment.DEVELOPMENT
+
+    @property
+    def several_processes(self) -> bool:
+        """Whether an adopted app is served by others than this process, here or on another host."""
+        return self.redis_url is not None and (self.web_concurrency > 1 or self.several_workers)
 
 
 def load_settings(**overrides: Any) -> Settings:
