@@ -615,7 +615,8 @@ CASES: dict[str, Case] = {
         "const socket = io({pingTimeout: 60000});", "const socket = io({timeout: 5000});"
     ),
     "FSP904": script(
-        "const socket = io({forceNew: true});", "const socket = io({forceNew: false});"
+        "const socket = io({forceNew: true});",
+        "const socket = io({forceNew: true, reconnection: false});",
     ),
     "FSP905": script(
         "const socket = io();\nsocket.on('connect_error', () => setTimeout(() => socket.connect(), 500));",

@@ -13,12 +13,13 @@ from baking import ASYNC_MODES, generate
 
 
 def requirements(async_mode: str) -> set[str]:
-    """Return what a project in one mode depends on, its development tools included."""
+    """Return what a project in one mode may depend on, its development tools included."""
     answers = {"async_mode": async_mode}
     with tempfile.TemporaryDirectory() as directory:
         bake = generate(Path(directory) / "output", answers, accept_hooks=False)
         project = tomllib.loads(bake.text("pyproject.toml"))["project"]
-    return {*project["dependencies"], *project["optional-dependencies"]["dev"]}
+    optional = project["optional-dependencies"].values()
+    return {*project["dependencies"], *(line for lines in optional for line in lines)}
 
 
 def main() -> None:

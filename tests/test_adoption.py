@@ -139,6 +139,7 @@ class TestWhatIsAdded:
         adopt(folder, "python run.py")
         ours = snapshot(PROJECT_TEMPLATE / "production")
         found = snapshot(folder / "production")
+        assert found.pop(".cruft.json")
         assert {name: content for name, (_, content) in found.items()} == {
             name: content for name, (_, content) in ours.items()
         }

@@ -111,6 +111,7 @@ class TestMakefile:
             "lint",
             "format",
             "doctor",
+            "probe",
             "assets",
             "lock",
             "upgrade",
@@ -132,6 +133,17 @@ class TestMakefile:
         sentence, _ = outcome.stdout.splitlines()
         assert sentence.startswith("Python 3.11 or newer is needed")
         assert not (fresh_project.path / ".venv").exists()
+
+    def test_assets_are_served_from_the_project_and_ignored_by_git(
+        self, fresh_project: BakedProject, requires: Callable[[str], str]
+    ) -> None:
+        requires("npm")
+        requires("git")
+        make(fresh_project, "assets")
+        vendor = "production/browser/static/vendor"
+        assert (fresh_project.path / vendor / "socket.io.min.js").exists()
+        assert [name for name in listed_by_git(fresh_project) if name.startswith(vendor)] == []
+        shutil.rmtree(fresh_project.path / vendor)
 
     @pytest.mark.slow
     def test_install_lint_and_test_work_from_nothing(self, fresh_project: BakedProject) -> None:

@@ -54,7 +54,9 @@ ODD_TEXTS = {
 # The same for every answer, so they may speak of every mode.
 SAME_IN_ALL_MODES = ("production/", "tests/")
 
-VERBATIM = re.compile(r"(production|[a-z_]+/(templates|static))/")
+VERBATIM = re.compile(
+    r"(production|[a-z_]+/(templates|static))/|deploy/grafana/[a-z]+\.(json|yml)$"
+)
 TEXT_SUFFIXES = {"", ".css", ".example", ".html", ".js", ".md", ".py", ".toml", ".yaml", ".yml"}
 
 

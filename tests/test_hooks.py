@@ -133,6 +133,7 @@ def staged(tmp_path: Path) -> Path:
     for name in ("wsgi.py", "gunicorn.conf.py", "production.toml", ".env.example", "Makefile"):
         (path / name).write_text(name)
     (path / "requirements-production.txt").write_text("")
+    (path / ".cruft.json").write_text("{}")
     (path / "deploy" / "nginx").mkdir(parents=True)
     (path / "deploy" / "start.sh").touch(mode=0o755)
     (path / "deploy" / "nginx" / "hosts.conf").write_text("hosts")

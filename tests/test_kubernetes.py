@@ -267,6 +267,14 @@ def test_the_router_finds_the_pod_of_a_session(cluster: tuple[str, NameServer]) 
     assert on_the_second.wait_for_event("update").args[0]["data"] == "across"
     with open_websocket(url, sid=on_the_second.sid) as ws:
         ws.upgrade()
+    by_ingress = {
+        "X-Forwarded-For": "192.0.2.7",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "board.example.org",
+    }
+    for origin, status in (("https://board.example.org", 200), ("http://board.example.org", 400)):
+        handshake = f"{url}/socket.io/?EIO=4&transport=polling"
+        assert http("GET", handshake, headers={**by_ingress, "Origin": origin}).status == status
     for claimed in (
         "pod-1",
         "pod-99999.0.1.x",

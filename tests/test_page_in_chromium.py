@@ -65,12 +65,18 @@ def test_the_board_survives_every_interruption(
     assert not_json(served) == []
 
 
-def test_a_refusal_is_shown_and_not_tried_again(
+def test_a_refusal_is_shown_and_so_is_a_process_that_hangs(
     bake: Bake, tmp_path: Path, requires: Callable[[str], str]
 ) -> None:
+    def freeze_or_thaw(what: dict[str, Any]) -> None:
+        if "freeze" in what:
+            os.kill(what["freeze"], signal.SIGSTOP)
+        else:
+            os.kill(what["thaw"], signal.SIGCONT)
+
     project = with_client(bake(), tmp_path / "board")
     with serve(project, tmp_path / "board.log") as served:
-        failures = failures_in_chromium(requires, "refusal.mjs", served.url)
+        failures = failures_in_chromium(requires, "troubles.mjs", served.url, answer=freeze_or_thaw)
     assert failures == []
     (warning,) = loud(served)
     assert "another origin" in warning["event"]

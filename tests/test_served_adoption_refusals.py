@@ -87,14 +87,63 @@ def test_an_import_that_yields_no_app_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "environment"), [(("-w", "2"), {}), ((), {"WEB_CONCURRENCY": "2"})]
 )
-def test_more_than_one_worker_is_refused_unless_the_owner_allows_it(
+def test_several_workers_are_refused_to_an_app_that_keeps_state(
     project: BakedProject, arguments: tuple[str, ...], environment: dict[str, str]
 ) -> None:
-    assert "SEVERAL_WORKERS=true" in refused(project, *arguments, **environment)
-    allowing = {**environment, "SEVERAL_WORKERS": "true"}
-    assert "SECRET_KEY is not set" in refused(project, *arguments, **allowing)
-    allowed = refused(project, *arguments, **allowing, SECRET_KEY=token_urlsafe(48))
-    assert "SEVERAL_WORKERS" not in allowed
+    """Or, if there is nothing against it but the queue, with the reason why they are allowed."""
+    script = project.path / "run.py"
+    stateless = script.read_text()
+    script.write_text(
+        stateless.replace("number = 5", "users = {}\n@app.route('/')\ndef add(): users[1] = 2")
+    )
+    refusal = refused(project, *arguments, **environment)
+    assert "users at run.py:10" in refusal
+    assert "SEVERAL_WORKERS=true" in refusal
+    without_queue = refused(project, *arguments, **environment, SEVERAL_WORKERS="true")
+    assert "2 workers: SEVERAL_WORKERS says that the app may have them" in without_queue
+    assert "set REDIS_URL" in without_queue
+    script.write_text(stateless)
+    assert "2 workers: the checker finds nothing" in refused(project, *arguments, **environment)
+
+
+def test_several_workers_are_refused_where_each_would_draw_its_own_secret(
+    project: BakedProject,
+) -> None:
+    script = project.path / "run.py"
+    script.write_text("import os\n" + script.read_text().replace("'key'", "os.urandom(16)"))
+    for environment in ({}, {"SEVERAL_WORKERS": "true"}):
+        refusal = refused(project, "-w", "2", **environment)
+        assert "draws a SECRET_KEY of its own in each, at run.py:6" in refusal
+    allowed = refused(project, "-w", "2", SECRET_KEY=token_urlsafe(48))
+    assert "SECRET_KEY" not in allowed
+
+
+def test_a_secret_that_is_drawn_out_of_sight_is_noticed_by_the_second_worker(
+    project: BakedProject, message_queue: str
+) -> None:
+    (project.path / "hidden.py").write_text("import os\ndef draw(): return os.urandom(16)\n")
+    script = project.path / "run.py"
+    drawn = "from hidden import draw\n" + script.read_text().replace("'key'", "draw()")
+    script.write_text(drawn)
+    assert "SECRET_KEY is another one in each" in refused(
+        project, "-w", "2", REDIS_URL=message_queue
+    )
+
+
+def test_several_workers_are_refused_where_a_file_cannot_be_read(project: BakedProject) -> None:
+    (project.path / "more.py").write_text("print 'two'")
+    assert "more.py (not checked: not Python 3" in refused(project, "-w", "2")
+
+
+@pytest.mark.parametrize("mode", ["gevent", "threading"])
+def test_an_app_that_calls_the_library_of_another_mode_is_refused(
+    project: BakedProject, mode: str
+) -> None:
+    script = project.path / "run.py"
+    script.write_text("import eventlet\n" + script.read_text().format())
+    main = "eventlet.spawn(failing); app.run()"
+    script.write_text(script.read_text().replace("app.run()", main))
+    assert "The app calls eventlet.spawn in run.py:15" in refused(project, ASYNC_MODE=mode)
 
 
 def test_a_secret_of_the_environment_is_held_to_the_same_standard(project: BakedProject) -> None:

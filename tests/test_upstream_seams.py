@@ -23,9 +23,14 @@ import gunicorn.workers.base
 import gunicorn.workers.base_async
 import gunicorn.workers.ggevent
 import gunicorn.workers.gthread
+import prometheus_client.multiprocess
+import prometheus_client.values
 import pytest
+import socketio.admin
 import socketio.base_manager
+import socketio.manager
 import socketio.packet
+import socketio.pubsub_manager
 import socketio.server
 import wsproto.connection
 
@@ -56,7 +61,12 @@ SEAMS: dict[str, list[Callable[..., Any] | type]] = {
         flask_socketio.SocketIO._handle_event,
         flask_socketio.Namespace.trigger_event,
     ],
-    "production/realtime/manager.py": [socketio.base_manager.BaseManager],
+    "production/realtime/manager.py": [
+        socketio.base_manager.BaseManager,
+        socketio.manager.Manager.emit,
+        socketio.pubsub_manager.PubSubManager.emit,
+        socketio.pubsub_manager.PubSubManager._handle_emit,
+    ],
     "production/realtime/packets.py": [socketio.packet.Packet],
     "production/realtime/websocket.py": [wsproto.connection.Connection],
     "production/process": [
@@ -76,6 +86,11 @@ SEAMS: dict[str, list[Callable[..., Any] | type]] = {
         flask_socketio.SocketIO.run,
     ],
     "production/observe/logs.py": [gunicorn.glogging.Logger.setup],
+    "production/observe/admin_ui.py": [socketio.admin.InstrumentedServer],
+    "production/observe/shared_values.py": [
+        prometheus_client.values.MultiProcessValue,
+        prometheus_client.multiprocess.MultiProcessCollector,
+    ],
 }
 
 FINGERPRINTS = {
@@ -100,6 +115,9 @@ FINGERPRINTS = {
     "flask_socketio.SocketIO._handle_event": "70d95a741fbd40a7",
     "flask_socketio.namespace.Namespace.trigger_event": "99752624acf77139",
     "socketio.base_manager.BaseManager": "b393b4c05dbd88e2",
+    "socketio.manager.Manager.emit": "566510ea2de39d65",
+    "socketio.pubsub_manager.PubSubManager.emit": "d26eb5218961eb56",
+    "socketio.pubsub_manager.PubSubManager._handle_emit": "f1fb64e2d84161f6",
     "socketio.packet.Packet": "e1660ba64e4e31fc",
     "wsproto.connection.Connection": "6b70917fe888fb2c",
     "gunicorn.workers.base.Worker": "41bcd41fbc752179",
@@ -115,6 +133,9 @@ FINGERPRINTS = {
     "flask.cli.prepare_import": "8dfb9d16c7c5bbdc",
     "flask_socketio.SocketIO.run": "5e78dd4df78d89de",
     "gunicorn.glogging.Logger.setup": "17c79acdddea07c6",
+    "socketio.admin.InstrumentedServer": "d53427fb73ccc273",
+    "prometheus_client.values.MultiProcessValue": "8077cd2c482fc32e",
+    "prometheus_client.multiprocess.MultiProcessCollector": "0f2c852777f6f9ac",
 }
 
 

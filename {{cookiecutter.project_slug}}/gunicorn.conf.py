@@ -6,16 +6,22 @@ from production.adopt.leaving import leave_threads_behind
 from production.observe.logs import GunicornLogger, configure_logging
 from production.process.configuration import (
     WORKER_CLASSES,
-{% if cookiecutter.existing_app %}
-    check_adopted,
-{% endif %}
     check_gunicorn,
+    check_worker_count,
     connection_count,
     drain_time_limit,
+    limit_workers,
     read_settings,
+    tell_worker_count,
     thread_count,
 )
 from production.process.identity import assign_slot, release_slots
+from production.process.metrics_directory import (
+    forget_gauges,
+    remove_metrics,
+    share_metrics,
+)
+from production.process.metrics_listener import keep_listening, stop_listening
 from production.process.supervisor import supervisor
 
 settings = read_settings()
@@ -33,6 +39,9 @@ keepalive = settings.keepalive
 graceful_timeout = drain_time_limit(settings)
 reload = settings.reload
 
+# Whom to believe about the scheme is TRUSTED_PROXIES's business, not decided by who connects.
+secure_scheme_headers = {}
+
 # Every gunicorn of one user would share the socket's path, and the second steal it from the first.
 control_socket_disable = True
 logger_class = GunicornLogger
@@ -42,20 +51,37 @@ loglevel = settings.log_level.lower()
 def on_starting(server):
     """Refuse options of the command line that the service cannot work with; leave systemd to the workers."""
     supervisor.take_over()
-{% if cookiecutter.existing_app %}
-    check_adopted(server.cfg, settings)
-{% endif %}
     check_gunicorn(server.cfg, settings)
+    check_worker_count(server, settings)
+
+
+def nworkers_changed(server, new_value, old_value):
+    """Start no more workers, on a reload or a signal, than the service can have."""
+    limit_workers(server, settings, old_value)
 
 
 def pre_fork(server, worker):
     """Give the worker its slot, by which session ids name it and other workers reach it."""
     assign_slot(server, worker)
+    share_metrics(server, worker)
+    keep_listening(server, settings)
+
+
+def post_fork(server, worker):
+    """Tell the worker how many there are."""
+    tell_worker_count(server)
 
 
 def child_exit(server, worker):
     """Let the slot of the worker be taken again."""
     release_slots(server)
+    forget_gauges(server, worker)
+
+
+def on_exit(server):
+    """Leave nothing behind."""
+    stop_listening(server)
+    remove_metrics(server)
 {% if cookiecutter.existing_app %}
 
 

@@ -251,6 +251,14 @@ test("unanswered heartbeats degrade the connection, answers restore it", async (
   assert.deepEqual(states, ["connected", "degraded", "connected"]);
 });
 
+test("slow answers degrade the connection", async (t) => {
+  const { connection, socket } = open(t, { heartbeat: { fast: 1, interval: 1 }, degraded: { roundTrip: 1 } });
+  socket.answers.heartbeat = () => new Promise((resolve) => setTimeout(resolve, 5, { ok: true }));
+  socket.welcome();
+  await eventually(() => connection.status.state === "degraded");
+  assert.equal(connection.quality.loss, 0);
+});
+
 test("nothing is measured while nobody looks", async (t) => {
   const { socket, window } = open(t, { heartbeat: { fast: 1, interval: 1 } });
   window.hides();

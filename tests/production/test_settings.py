@@ -47,6 +47,19 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.allowed_origins == ["https://a.example", "https://b.example:8443"]
 
 
+@pytest.mark.parametrize("bind", ["9464", "127.0.0.1", ":9464", "127.0.0.1:0", "unix:/metrics"])
+def test_metrics_need_an_address_and_a_port(bind: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"METRICS_BIND must be an address and a port"):
+        load_settings(secret_key=SECRET, metrics_bind=bind)
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0:5000", "[::]:5000", "127.0.0.1:5000"])
+def test_metrics_are_refused_on_the_public_port(bind: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"METRICS_BIND names the port that BIND has"):
+        load_settings(secret_key=SECRET, bind=bind, metrics_bind="127.0.0.1:5000")
+    load_settings(secret_key=SECRET, bind="unix:/run/a:5000", metrics_bind="127.0.0.1:5000")
+
+
 def test_secrets_are_not_shown() -> None:
     settings = load_settings(secret_key=SECRET, redis_url="redis://:password@localhost")
     assert SECRET not in repr(settings)
@@ -57,6 +70,38 @@ def test_secrets_are_not_shown() -> None:
 def test_sizes_are_whole_numbers_of_bytes(size: object) -> None:
     with pytest.raises(ConfigurationError, match=r"MAX_MESSAGE_BYTES"):
         load_settings(secret_key=SECRET, max_message_bytes=size)
+
+
+@pytest.mark.parametrize(
+    ("token", "fault"),
+    [
+        ("short", "OPERATOR_TOKEN has 5 characters"),
+        ("changeme" * 5, "OPERATOR_TOKEN is a well-known default"),
+        ("ab" * 20, "OPERATOR_TOKEN repeats a few characters"),
+        (SECRET, "OPERATOR_TOKEN is the SECRET_KEY"),
+    ],
+)
+def test_a_token_of_operators_must_be_worth_it(token: str, fault: str) -> None:
+    with pytest.raises(ConfigurationError, match=fault) as refusal:
+        load_settings(secret_key=SECRET, operator_token=token, environment="development")
+    assert token == "short" or token not in str(refusal.value)
+
+
+def test_an_empty_token_is_none() -> None:
+    assert load_settings(secret_key=SECRET, operator_token="").operator_token is None
+
+
+def test_the_admin_ui_needs_the_token() -> None:
+    with pytest.raises(ConfigurationError, match="set OPERATOR_TOKEN too"):
+        load_settings(secret_key=SECRET, admin_ui="production")
+    load_settings(secret_key=SECRET, admin_ui="production", operator_token=SECRET[::-1])
+
+
+def test_what_visitors_send_is_shown_in_development_only() -> None:
+    settings = {"secret_key": SECRET, "admin_ui": "development", "operator_token": SECRET[::-1]}
+    with pytest.raises(ConfigurationError, match="ADMIN_UI=development shows what visitors send"):
+        load_settings(**settings)
+    load_settings(**settings, environment="development")
 
 
 def test_every_setting_is_documented_with_its_default() -> None:

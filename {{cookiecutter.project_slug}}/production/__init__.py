@@ -53,8 +53,9 @@ def surround(app: Flask, socketio: SocketIO, settings: Settings, *, adopted: boo
     :param adopted: whether the app knows nothing of the layer, and may have routes and guards that
         must not reach those of the layer.
     """
-    from production.browser import assets, diagnostics
+    from production.browser import assets, diagnostics, ops
     from production.http import beside, errors, health, proxy, requests
+    from production.observe import reports, traces
     from production.observe.lag import LoopLag
     from production.realtime import server
     from production.realtime.channels import open_channels
@@ -65,11 +66,14 @@ def surround(app: Flask, socketio: SocketIO, settings: Settings, *, adopted: boo
     state = ServiceState(settings, socketio, LoopLag(socketio.server), channels)
     app.extensions["production"] = state
 
+    traces.init_app(app, socketio.server, settings)
+    reports.init(socketio.server, settings)
     errors.init_app(app)
     layer = beside.make(state) if adopted else app
     health.init_app(layer, state)
     assets.init_app(layer)
     diagnostics.init_app(layer, state)
+    ops.init_app(layer, state)
     if adopted:
         beside.mount(app, layer)
     requests.init_app(app)

@@ -113,6 +113,19 @@ def _is_address(host: Any) -> bool:
     return True
 
 
+def plain_sockets(mode: AsyncMode) -> Any:
+    """Return the class whose methods bind and listen, whatever the sockets of a mode are made of.
+
+    :param mode: the async mode that this process serves in.
+    """
+    if mode is AsyncMode.EVENTLET:
+        from eventlet import patcher
+
+        # eventlet's sockets keep one of these each, and take its methods.
+        return patcher.original("socket").socket
+    return socket.socket
+
+
 def patched_for() -> AsyncMode:
     """Return the mode that the sockets of this process are made for."""
     owner = socket.socket.__module__.partition(".")[0]

@@ -16,12 +16,13 @@ from __future__ import annotations
 import random
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import structlog
 from flask import Flask
-from redis.exceptions import LockError
+from redis.exceptions import LockError, LockNotOwnedError
 
 from production.realtime.outage import Outage
 from production.realtime.redis_connection import QUEUE_ERRORS, connect, name
@@ -63,9 +64,16 @@ class Turn:
     @property
     def held(self) -> bool:
         """Whether the work is still this process's."""
-        if self._server.eio.draining:
+        if self.ends_with(self._server):
             self._ended = True
         return not self._ended and time.monotonic() < self._until
+
+    def ends_with(self, server: Any) -> bool:
+        """Tell whether the process leaves, and its turn is over with that.
+
+        :param server: the Socket.IO server, which knows.
+        """
+        return bool(server.eio.draining)
 
     def check(self) -> None:
         """Make sure that the work is still this process's.
@@ -119,10 +127,7 @@ def once_per_service(
     if state.settings.redis_url is None:
         server.start_background_task(_work_alone, app, server, work)
     else:
-        url = state.settings.redis_url.get_secret_value()
-        key = name(state.settings.service_name, "once", title)
-        contest = _Contest(app, server, work, title, lease)
-        server.start_background_task(contest.run, url, key)
+        Contest(app, work, title, lease).begin()
 
 
 def _work_alone(app: Flask, server: Any, work: Work) -> None:
@@ -160,25 +165,43 @@ class _Run:
             self.ended.set()
 
 
-class _Contest:
-    """What one process does about one work, where there are others."""
+class Contest:
+    """What one process does about one work, where there are others.
 
-    def __init__(self, app: Flask, server: Any, work: Work, title: str, lease: float) -> None:
+    :param app: the app, with a message queue.
+    :param work: as for :func:`once_per_service`, as are the others.
+    """
+
+    turn_class = Turn
+
+    def __init__(self, app: Flask, work: Work, title: str, lease: float) -> None:
+        state = app.extensions["production"]
         self._app = app
-        self._server = server
+        self._server = state.socketio.server
         self._work = work
         self._title = title
         self._lease = lease
-        self._outage: Outage = server.manager.outage
+        self._url = state.settings.redis_url.get_secret_value()
+        self._key = name(state.settings.service_name, "once", title)
+        self._outage = _outage_of(self._server.manager)
         self._part = f"lock of {title}"
+        #: What the lock holds while it is this process's.
+        self.token = uuid.uuid4().hex.encode()
 
-    def run(self, url: str, key: str) -> None:
+    def begin(self) -> None:
+        """Take part, in the background, until the process leaves."""
+        self._server.start_background_task(self._run)
+
+    def give_way(self) -> None:
+        """Know that another process has the turn, each time that it was found to."""
+
+    def _run(self) -> None:
         """Compete for the lock, do the work while it is held, compete again."""
         client: Any = None
         while not self._server.eio.draining:
             try:
-                client = client or connect(url)
-                self._compete(client, key)
+                client = client or connect(self._url)
+                self.compete(client)
                 self._outage.end(self._part)
             except LockError as error:
                 log.warning("turn lost", work=self._title, reason=str(error))
@@ -189,18 +212,19 @@ class _Contest:
                 client = None
             self._server.sleep(random.uniform(*ATTEMPTS) * self._lease)  # noqa: S311
 
-    def _compete(self, client: Any, key: str) -> None:
+    def compete(self, client: Any) -> None:
         """Do the work if nobody else does it.
 
         :raises LockError: if the lock ran out or was taken while the work was being done.
         """
         timeout = self._lease * LOCK_TIME
         # Not bound to a thread: the lock belongs to this object, whoever renews it.
-        lock = client.lock(key, timeout=timeout, blocking=False, thread_local=False)
+        lock = client.lock(self._key, timeout=timeout, blocking=False, thread_local=False)
         asked_at = time.monotonic()
-        if not lock.acquire():
+        if not self._take(lock):
+            self.give_way()
             return
-        turn = Turn(_next_fence(client, f"{key}:fence"), self._server)
+        turn = self.turn_class(_next_fence(client, f"{self._key}:fence"), self._server)
         turn.extend(asked_at + timeout)
         log.info("turn begins", work=self._title, fence=turn.fence)
         run = _Run(self._app, self._work, turn)
@@ -214,6 +238,20 @@ class _Contest:
                 self._server.sleep(LOOK)
             log.info("turn ends", work=self._title, fence=turn.fence)
         lock.release()
+
+    def _take(self, lock: Any) -> bool:
+        """Take the lock if it is free, or this process's by an attempt that was never answered.
+
+        A queue that comes back after it was frozen does what it was asked meanwhile.
+        """
+        if lock.acquire(token=self.token):
+            return True
+        lock.local.token = self.token
+        try:
+            lock.reacquire()
+        except LockNotOwnedError:
+            return False
+        return True
 
     def _renew(self, lock: Any, turn: Turn, run: _Run) -> None:
         """Renew the lock until the work fails or the turn is over.
@@ -237,6 +275,15 @@ class _Contest:
             self._outage.end(self._part)
             turn.extend(asked_at + self._lease * LOCK_TIME)
             renew_at = asked_at + RENEWAL * self._lease
+
+
+def _outage_of(manager: Any) -> Outage:
+    """Return where the process notes that its queue is away.
+
+    An adopted app may emit through a queue of another kind, which tells of its own outages.
+    """
+    outage: Outage | None = getattr(manager, "outage", None)
+    return outage or Outage("the queue that keeps the locks", dropped=lambda: 0)
 
 
 def _next_fence(client: Any, key: str) -> int:

@@ -29,7 +29,6 @@ from pydantic_settings import (
 )
 
 from production.adopt.start import parse
-from production.adopt.workers import one_worker_only
 from production.modes import AsyncMode
 from production.refusal import ConfigurationError
 
@@ -83,6 +82,14 @@ class LogFormat(StrEnum):
     AUTO = "auto"
     CONSOLE = "console"
     JSON = "json"
+
+
+class AdminUi(StrEnum):
+    """What python-socketio tells the Socket.IO Admin UI: nothing, totals, or everything."""
+
+    OFF = "off"
+    PRODUCTION = "production"
+    DEVELOPMENT = "development"
 
 
 class Transport(StrEnum):
@@ -173,9 +180,17 @@ class Settings(BaseSettings):
     # The pages of the layer
     diagnostics_page: bool = True
 
+    # The operators
+    operator_token: SecretStr | None = None
+    admin_ui: AdminUi = AdminUi.OFF
+
     # What is observed
     log_level: str = "INFO"
     log_format: LogFormat = LogFormat.AUTO
+    metrics_bind: str = ""
+    traces_endpoint: str = ""
+    trace_ratio: float = Field(default=1.0, ge=0, le=1)
+    sentry_dsn: SecretStr | None = None
     max_loop_lag: float = Field(default=1.0, gt=0)
 
     @classmethod
@@ -236,6 +251,26 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("metrics_bind")
+    @classmethod
+    def _address_and_port(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if value and not (host and port.isdecimal() and 0 < int(port) < 65536):
+            raise ValueError("must be an address and a port: write 127.0.0.1:9464")
+        return value
+
+    @field_validator("traces_endpoint")
+    @classmethod
+    def _collector(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must be the URL of a collector: write http://127.0.0.1:4318")
+        return value
+
+    @field_validator("sentry_dsn", mode="after")
+    @classmethod
+    def _some_dsn(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value and value.get_secret_value() else None
+
     @field_validator("existing_app")
     @classmethod
     def _known_start(cls, value: str) -> str:
@@ -274,10 +309,38 @@ class Settings(BaseSettings):
             check_secret(secret)
         return self
 
+    @field_validator("operator_token")
+    @classmethod
+    def _no_empty_token(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value and value.get_secret_value() else None
+
     @model_validator(mode="after")
-    def _one_worker_unless_allowed(self) -> Self:
-        if self.existing_app and self.web_concurrency > 1 and not self.several_workers:
-            raise ValueError(one_worker_only(self.web_concurrency))
+    def _safe_token(self) -> Self:
+        if not self.operator_token:
+            return self
+        token = self.operator_token.get_secret_value()
+        check_secret(token, name="OPERATOR_TOKEN")
+        if token == self.secret_key.get_secret_value():
+            raise ValueError(
+                "OPERATOR_TOKEN is the SECRET_KEY, and whoever operates the service could forge "
+                "its users' sessions: draw one of its own"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _guarded_admin_ui(self) -> Self:
+        if self.admin_ui is AdminUi.OFF:
+            return self
+        if not self.operator_token:
+            raise ValueError(
+                f"ADMIN_UI={self.admin_ui} would show the service to anyone: set OPERATOR_TOKEN too, "
+                "which is its password"
+            )
+        if self.admin_ui is AdminUi.DEVELOPMENT and not self.in_development:
+            raise ValueError(
+                "ADMIN_UI=development shows what visitors send, their cookies included: set "
+                "ADMIN_UI=production, which shows totals, or run with ENVIRONMENT=development"
+            )
         return self
 
     @model_validator(mode="after")
@@ -297,6 +360,16 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _metrics_apart(self) -> Self:
+        port = self.metrics_bind.rpartition(":")[2]
+        if port and not self.bind.startswith("unix:") and port == self.bind.rpartition(":")[2]:
+            raise ValueError(
+                f"METRICS_BIND names the port that BIND has: metrics are never served to the public, "
+                f"write another port, for example {self.metrics_bind.rpartition(':')[0]}:9464"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _pings_within_proxy_timeout(self) -> Self:
         silence = self.ping_interval + self.ping_timeout
         if silence >= self.proxy_read_timeout:
@@ -311,6 +384,11 @@ class Settings(BaseSettings):
     def in_development(self) -> bool:
         """Whether the relaxations of ``ENVIRONMENT=development`` apply."""
         return self.environment is Environment.DEVELOPMENT
+
+    @property
+    def several_processes(self) -> bool:
+        """Whether an adopted app is served by others than this process, here or on another host."""
+        return self.redis_url is not None and (self.web_concurrency > 1 or self.several_workers)
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -340,25 +418,26 @@ def current_settings() -> Settings:
     return load_settings()
 
 
-def check_secret(secret: str) -> None:
+def check_secret(secret: str, name: str = "SECRET_KEY") -> None:
     """Refuse a secret that is missing, well known or can be guessed.
 
-    :param secret: what signs the session cookies.
+    :param secret: what signs the session cookies, or lets an operator in.
+    :param name: what to call it.
     :raises ValueError: saying what is wrong with it and how to make one.
     """
     make_one = 'make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
     if not secret:
-        raise ValueError(f"SECRET_KEY is missing: set it in the environment or in .env; {make_one}")
+        raise ValueError(f"{name} is missing: set it in the environment or in .env; {make_one}")
     lowered = secret.lower()
     if lowered in KNOWN_SECRETS or any(word in lowered for word in PLACEHOLDER_WORDS):
-        raise ValueError(f"SECRET_KEY is a well-known default: {make_one}")
+        raise ValueError(f"{name} is a well-known default: {make_one}")
     if len(secret) < SHORTEST_SECRET:
         raise ValueError(
-            f"SECRET_KEY has {len(secret)} characters, at least {SHORTEST_SECRET} are needed: "
+            f"{name} has {len(secret)} characters, at least {SHORTEST_SECRET} are needed: "
             f"{make_one}"
         )
     if len(set(secret)) < SHORTEST_SECRET // 4:
-        raise ValueError(f"SECRET_KEY repeats a few characters and can be guessed: {make_one}")
+        raise ValueError(f"{name} repeats a few characters and can be guessed: {make_one}")
 
 
 def _is_origin(origin: str) -> bool:

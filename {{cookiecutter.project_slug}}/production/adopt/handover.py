@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -16,7 +15,8 @@ import werkzeug
 import werkzeug.serving
 from flask import Flask
 
-from production.adopt.late import when_imported
+from production.adopt.late import replace, when_imported
+from production.adopt.serving import stands_for_a_server
 from production.modes import AsyncMode
 
 log = structlog.get_logger(__name__)
@@ -94,14 +94,17 @@ def intercept_servers(handover: Handover) -> None:
     :param handover: who takes the app.
     """
 
+    @stands_for_a_server
     def run_socketio(self: Any, app: Any, host: Any = None, port: Any = None, **_: Any) -> NoReturn:
         handover.take(app, "socketio.run()", host=host, port=port)
 
+    @stands_for_a_server
     def run_flask(self: Flask, host: Any = None, port: Any = None, *_: Any, **__: Any) -> None:
         # Flask's own command imports the module and ignores a call of run() in it.
         if os.environ.get("FLASK_RUN_FROM_CLI") != "true":
             handover.take(self, "app.run()", host=host, port=port)
 
+    @stands_for_a_server
     def run_simple(hostname: Any, port: Any, application: Any, *_: Any, **__: Any) -> NoReturn:
         handover.take(application, "run_simple()", host=hostname, port=port)
 
@@ -117,6 +120,7 @@ def intercept_servers(handover: Handover) -> None:
 
 
 def _intercept_eventlet(module: Any, handover: Handover) -> None:
+    @stands_for_a_server
     def server(sock: Any, site: Any, *_: Any, **__: Any) -> NoReturn:
         # Otherwise clients of that port would wait for an answer that nobody gives.
         sock.close()
@@ -138,10 +142,11 @@ def _lend_a_port(module: Any) -> None:
             log.info("eventlet.listen() was given another port: BIND decides", asked_for=repr(addr))
             return listen(("127.0.0.1", 0))
 
-    _replace(module, "listen", listen_somewhere)
+    replace(module, "listen", listen_somewhere)
 
 
 def _intercept_gevent(module: Any, handover: Handover) -> None:
+    @stands_for_a_server
     def serve_forever(self: Any, *_: Any, **__: Any) -> NoReturn:
         handover.take(self.application, "WSGIServer.serve_forever()", address=repr(self.address))
 
@@ -149,6 +154,7 @@ def _intercept_gevent(module: Any, handover: Handover) -> None:
 
 
 def _intercept_waitress(module: Any, handover: Handover) -> None:
+    @stands_for_a_server
     def serve(app: Any, *_: Any, **__: Any) -> NoReturn:
         handover.take(app, "waitress.serve()")
 
@@ -172,19 +178,11 @@ def keep_the_patch(mode: AsyncMode) -> None:
 
     when_imported(
         "eventlet.patcher",
-        lambda module: _replace(module, "monkey_patch", ignore("eventlet.monkey_patch()")),
+        lambda module: replace(module, "monkey_patch", ignore("eventlet.monkey_patch()")),
     )
 
     def leave_gevent_alone(module: Any) -> None:
         for name in [name for name in vars(module) if name.startswith("patch_")]:
-            _replace(module, name, ignore(f"monkey.{name}()"))
+            replace(module, name, ignore(f"monkey.{name}()"))
 
     when_imported("gevent.monkey", leave_gevent_alone)
-
-
-def _replace(module: Any, name: str, replacement: Any) -> None:
-    """Replace a function in its module and, if it is there already, in its package."""
-    setattr(module, name, replacement)
-    package = sys.modules.get(module.__name__.partition(".")[0])
-    if hasattr(package, name):
-        setattr(package, name, replacement)

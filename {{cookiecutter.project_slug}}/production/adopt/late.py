@@ -8,6 +8,7 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
 Action = Callable[[ModuleType], None]
 
@@ -22,6 +23,19 @@ def when_imported(name: str, action: Action) -> None:
         action(sys.modules[name])
     else:
         sys.meta_path.insert(0, _Watch(name, action))
+
+
+def replace(module: Any, name: str, replacement: Any) -> None:
+    """Replace a function in its module and, if it is there already, in its package.
+
+    :param module: where the function is defined.
+    :param name: what it is called.
+    :param replacement: what to call instead.
+    """
+    setattr(module, name, replacement)
+    package = sys.modules.get(module.__name__.partition(".")[0])
+    if hasattr(package, name):
+        setattr(package, name, replacement)
 
 
 class _Watch(MetaPathFinder):

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 PATIENCE = 1.0
 """Seconds that threads of the app have to end by themselves, once everything else has."""
+
+_last_acts: list[Callable[[], None]] = []
+
+
+def at_the_end(act: Callable[[], None]) -> None:
+    """Do something when the process ends, after which nothing of the app runs any more.
+
+    :param act: what to do; it must not take long.
+    """
+    atexit.register(act)
+    _last_acts.append(act)
 
 
 def leave_threads_behind(log: Any) -> None:
@@ -30,6 +43,8 @@ def leave_threads_behind(log: Any) -> None:
 
 def _leave(log: Any) -> None:
     log.info("Threads of the app are left behind")
+    for act in _last_acts:
+        act()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import runpy
@@ -14,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from production.adopt.gate import Gate
 from production.adopt.handover import Handover
 from production.adopt.start import Start, Way
 from production.refusal import ConfigurationError
@@ -24,15 +26,18 @@ log = structlog.get_logger(__name__)
 FLASK_DEFAULTS = ("wsgi.py", "app.py")
 
 
-def launch(start: Start, project: Path, handover: Handover) -> None:
+def launch(start: Start, project: Path, handover: Handover, gate: Gate) -> None:
     """Start the app as its owner does, in a thread of the async mode, and return at once.
 
     :param start: how it is started.
     :param project: the project's directory.
     :param handover: who is told of the app, or of its failure.
+    :param gate: what holds back the work that the start begins.
     """
     _prepare_process(start, project)
-    threading.Thread(target=_run, args=(start, handover), name="adopted app", daemon=True).start()
+    threading.Thread(
+        target=_run, args=(start, handover, gate), name="adopted app", daemon=True
+    ).start()
 
 
 def _prepare_process(start: Start, project: Path) -> None:
@@ -75,7 +80,9 @@ def _import_first(directory: str) -> None:
     sys.path.insert(0, directory)
 
 
-def _run(start: Start, handover: Handover) -> None:
+def _run(start: Start, handover: Handover, gate: Gate) -> None:
+    gate.count_as_start()
+    _give_event_loop()
     try:
         before = set(threading.enumerate())
         if start.way is Way.IMPORT:
@@ -97,6 +104,15 @@ def _run(start: Start, handover: Handover) -> None:
         )
     except BaseException as error:
         _report(start, handover, error)
+
+
+def _give_event_loop() -> None:
+    """Let ``asyncio.get_event_loop()`` find a loop, as it does in the main thread of a script.
+
+    Since Python 3.14 it finds none there either.
+    """
+    if sys.version_info < (3, 14):
+        asyncio.set_event_loop(asyncio.new_event_loop())
 
 
 def _run_script(path: Path) -> None:

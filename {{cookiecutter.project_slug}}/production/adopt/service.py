@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import secrets
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,17 +13,22 @@ from flask_socketio import SocketIO
 
 import production
 from production import bootstrap
+from production.adopt.alone import one_start_at_a_time
 from production.adopt.courtesies import extend_courtesies
+from production.adopt.gate import Gate, hold_back
 from production.adopt.handover import Handover, intercept_servers, keep_the_patch
 from production.adopt.options import Binding, intercept_init_app
+from production.adopt.other_modes import check_calls
 from production.adopt.script import described, launch
+from production.adopt.secret_key import settle_secret
 from production.adopt.signals import keep_gunicorns_handlers
 from production.adopt.start import Start, UnknownStart, parse
+from production.adopt.turn import StartContest
 from production.http import upgrades
 from production.realtime.errors import answer_error
 from production.realtime.server import Server
 from production.refusal import ConfigurationError
-from production.settings import PROJECT_ROOT, Settings, check_secret
+from production.settings import PROJECT_ROOT, Settings
 
 log = structlog.get_logger(__name__)
 
@@ -68,9 +73,8 @@ def serve(existing_app: str, settings: Settings) -> Any:
     keep_the_patch(settings.async_mode)
     keep_gunicorns_handlers()
     extend_courtesies(settings.async_mode)
-    launch(start, PROJECT_ROOT, handover)
-
-    application = _await_app(start, handover, settings)
+    gate = _gate(settings)
+    application = _started(start, handover, gate, settings)
     app, socketio = _find_app(start, application, binding)
     _check_server(start, socketio, settings)
     _hear_ourselves()
@@ -80,21 +84,49 @@ def serve(existing_app: str, settings: Settings) -> Any:
     if settings.upgrade_insecure_requests:
         upgrades.init_app(app)
     production.surround(app, socketio, settings, adopted=True)
+    if settings.several_processes:
+        StartContest(app, gate).begin()
     log.info("an existing app is served", start=described(start), taken_from=handover.taken_from)
     return app if application is app else WrappedApp(application, app)
 
 
-def _await_app(start: Start, handover: Handover, settings: Settings) -> Any:
+def _gate(settings: Settings) -> Gate:
+    """Return what holds back the work that the start begins, open where there is one process."""
+    gate = Gate()
+    if settings.several_processes:
+        hold_back(gate, settings.async_mode)
+    else:
+        gate.open()
+    return gate
+
+
+def _started(start: Start, handover: Handover, gate: Gate, settings: Settings) -> Any:
+    """Start the app and return what it hands over."""
     patience = settings.worker_timeout * SHARE_OF_WORKER_TIMEOUT
-    if not handover.wait(patience):
-        raise ConfigurationError(
-            f"{described(start)} did not serve its app within {patience:g} s: EXISTING_APP has to "
-            "make a call that serves, such as socketio.run(app); if it needs longer to get there, "
-            "raise WORKER_TIMEOUT."
-        )
+    deadline = time.monotonic() + patience
+    with one_start_at_a_time(PROJECT_ROOT, patience / 2):
+        launch(start, PROJECT_ROOT, handover, gate)
+        arrived = handover.wait(deadline - time.monotonic())
+    check_calls(settings.async_mode)
+    if not arrived:
+        raise ConfigurationError(_too_late(start, gate, patience))
     if handover.failure is not None:
         raise handover.failure
     return handover.app
+
+
+def _too_late(start: Start, gate: Gate, patience: float) -> str:
+    """Say that no app came, and what to do."""
+    advice = (
+        "EXISTING_APP has to make a call that serves, such as socketio.run(app); if it needs longer "
+        "to get there, raise WORKER_TIMEOUT."
+    )
+    if not gate.is_open:
+        advice += (
+            " One that waits for a thread or task of its own waits for ever where that runs in one "
+            "of several workers only: set WEB_CONCURRENCY=1 and leave out -w."
+        )
+    return f"{described(start)} did not serve its app within {patience:g} s: {advice}"
 
 
 def _find_app(start: Start, application: Any, binding: Binding) -> tuple[Flask, SocketIO]:
@@ -145,41 +177,9 @@ def _settle_configuration(app: Flask, settings: Settings) -> None:
     if app.debug:
         app.debug = False
         log.info("an option of the app is overridden", option="DEBUG", old="True", new="False")
-    _settle_secret(app, settings)
+    settle_secret(app, settings)
     if (
         app.config["MAX_CONTENT_LENGTH"] is None
         and "max_request_bytes" in settings.model_fields_set
     ):
         app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
-
-
-def _settle_secret(app: Flask, settings: Settings) -> None:
-    """Let the environment's secret win; without one the app's stays, whatever it is worth."""
-    ours = settings.secret_key.get_secret_value()
-    if ours:
-        if app.secret_key and app.secret_key != ours:
-            log.info(
-                "an option of the app is overridden", option="SECRET_KEY", setting="SECRET_KEY"
-            )
-        app.secret_key = ours
-    elif app.secret_key:
-        _warn_of_weak_secret(app.secret_key)
-    elif settings.in_development:
-        app.secret_key = secrets.token_urlsafe(48)  # production: ignore[FSP304]
-    else:
-        raise ConfigurationError(
-            "The app has no SECRET_KEY, and none is set: set it in the environment or in "
-            'production.env; make one with: python -c "import secrets; '
-            'print(secrets.token_urlsafe(48))".'
-        )
-
-
-def _warn_of_weak_secret(secret: str | bytes) -> None:
-    text = secret if isinstance(secret, str) else secret.decode("latin-1")
-    try:
-        check_secret(text)
-    except ValueError as fault:
-        log.warning(
-            "the app's own SECRET_KEY is not safe, whoever knows it can forge sessions",
-            fault=str(fault),
-        )

@@ -9,6 +9,8 @@ import time
 from collections import deque
 from typing import Any
 
+from production.observe import metrics
+
 INTERVAL = 0.5
 """Seconds between two measurements."""
 
@@ -38,4 +40,6 @@ class LoopLag:
         while True:
             before = time.monotonic()
             self._server.sleep(INTERVAL)
-            self._lags.append(max(0.0, time.monotonic() - before - INTERVAL))
+            lag = max(0.0, time.monotonic() - before - INTERVAL)
+            self._lags.append(lag)
+            metrics.loop_lag.observe(lag)

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
 # Engine.IO and Socket.IO write every packet, with its content, at INFO, and warn of every message
-# that crosses a client's departure: their errors are all that an operator needs.
+# that crosses a client's departure: their errors are all that an operator needs. OpenTelemetry warns of
+# each request that a guard of the app has answered.
 LIBRARY_LEVELS = {
     "engineio": "ERROR",
+    "opentelemetry.instrumentation.flask": "ERROR",
     "socketio": "ERROR",
     "werkzeug": "WARNING",
 }
@@ -62,6 +64,22 @@ def _renderers(log_format: str) -> list[Processor]:
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
 
 
+def record_formatter(log_format: str) -> structlog.stdlib.ProcessorFormatter:
+    """Return what makes text of a record, of structlog's or of anyone's.
+
+    :param log_format: ``console``, ``json``, or ``auto`` for the one that fits standard error.
+    """
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_shared_processors(),
+        processors=[
+            _add_process,
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _in_reading_order,
+            *_renderers(log_format),
+        ],
+    )
+
+
 def configure_logging(level: str, log_format: str) -> None:
     """Send every log record of this process to standard error in one form.
 
@@ -87,16 +105,7 @@ def _stdlib_configuration(level: str, log_format: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
-            "structlog": {
-                "()": structlog.stdlib.ProcessorFormatter,
-                "foreign_pre_chain": _shared_processors(),
-                "processors": [
-                    _add_process,
-                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    _in_reading_order,
-                    *_renderers(log_format),
-                ],
-            },
+            "structlog": {"()": record_formatter, "log_format": log_format},
         },
         "handlers": {
             "stderr": {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from production.adopt.workers import no_shared_secret, one_worker_only
+from production.adopt.workers import why_several
 from production.refusal import ConfigurationError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def check_gunicorn(cfg: Config, settings: Any) -> None:
     """Refuse what gunicorn was told on its command line if the service cannot work with it.
 
     :param cfg: gunicorn's final configuration.
-    :param settings: with ``async_mode`` and ``redis_url``.
+    :param settings: with ``async_mode``, ``redis_url`` and ``existing_app``.
     :raises ConfigurationError: naming the option and the fix.
     """
     expected = WORKER_CLASSES[settings.async_mode]
@@ -98,44 +99,81 @@ def check_gunicorn(cfg: Config, settings: Any) -> None:
             "preload_app imports the app in the master, before the workers patch the standard "
             "library and where its background tasks die at the fork: leave out --preload."
         )
-    if cfg.workers > 1:
-        _check_several_workers(cfg, settings)
     if cfg.max_requests:
         raise ConfigurationError(
             "max_requests restarts a worker under its open sessions: leave out --max-requests."
         )
 
 
-def _check_several_workers(cfg: Config, settings: Any) -> None:
+def check_worker_count(server: Any, settings: Any) -> None:
+    """Refuse to start with more workers than the service can have.
+
+    :param server: gunicorn's master.
+    :param settings: with ``redis_url``, ``existing_app`` and, of an adopted app, what
+        :func:`production.adopt.workers.why_several` asks for.
+    :raises ConfigurationError: naming what keeps it from them, and the fix.
+    """
+    workers = server.num_workers
+    if workers <= 1:
+        return
+    if settings.existing_app:
+        server.log.info("%d workers: %s", workers, why_several(workers, settings))
+    _check_several_workers(workers, server.cfg, settings)
+
+
+def limit_workers(server: Any, settings: Any, before: int | None) -> None:
+    """Go on with one worker where a reload, or a signal, asks for more than the service can have.
+
+    :param server: gunicorn's master, which has been told a new number of workers.
+    :param settings: as for :func:`check_worker_count`, read afresh if it is a reload.
+    :param before: how many it had, nothing at the start.
+    """
+    if before is None or server.num_workers <= 1:
+        return
+    try:
+        _check_growth(server.num_workers, settings, before)
+        check_worker_count(server, settings)
+    except ConfigurationError as refusal:
+        server.log.warning("One worker goes on to serve. %s", refusal.message)
+        # A reload starts as many as the configuration says.
+        server.cfg.set("workers", 1)
+        server.num_workers = 1
+
+
+def _check_growth(workers: int, settings: Any, before: int) -> None:
+    """Refuse others beside an only worker that does the work of an adopted app's start."""
+    if settings.existing_app and before <= 1:
+        raise ConfigurationError(
+            f"{workers} workers were asked for, but background work of the app that runs in an only "
+            "worker cannot be shared out any more: restart the service instead."
+        )
+
+
+def _check_several_workers(workers: int, cfg: Config, settings: Any) -> None:
     """Refuse what only one worker could do."""
     if not settings.redis_url:
         raise ConfigurationError(
-            f"{cfg.workers} workers were asked for, but without a message queue none would hear "
+            f"{workers} workers were asked for, but without a message queue none would hear "
             "what the others emit: set REDIS_URL, for example redis://127.0.0.1:6379/0, or "
             "WEB_CONCURRENCY=1 and leave out -w."
         )
     if cfg.is_ssl:
         raise ConfigurationError(
-            f"{cfg.workers} workers were asked for, but a connection that gunicorn itself encrypts "
+            f"{workers} workers were asked for, but a connection that gunicorn itself encrypts "
             "cannot be handed from one to another: let the proxy speak TLS and leave out --certfile "
             "and --keyfile, or set WEB_CONCURRENCY=1 and leave out -w."
         )
     if cfg.protocol != "http" or cfg.http2_cleartext != "off":
         raise ConfigurationError(
-            f"{cfg.workers} workers were asked for, but only a connection that speaks HTTP/1.1 can "
+            f"{workers} workers were asked for, but only a connection that speaks HTTP/1.1 can "
             "be handed from one to another: leave out --protocol and --http2-cleartext, or set "
             "WEB_CONCURRENCY=1 and leave out -w."
         )
 
 
-def check_adopted(cfg: Config, settings: Any) -> None:
-    """Refuse more workers than an adopted app may have.
+def tell_worker_count(server: Any) -> None:
+    """Let the settings of a new worker say how many there are, whatever asked for them.
 
-    :param cfg: gunicorn's final configuration.
-    :param settings: with ``several_workers`` and ``secret_key``.
-    :raises ConfigurationError: naming the setting that allows them.
+    :param server: gunicorn's master, as the worker knows it.
     """
-    if cfg.workers > 1 and not settings.several_workers:
-        raise ConfigurationError(f"{one_worker_only(cfg.workers)}.")
-    if cfg.workers > 1 and not settings.secret_key:
-        raise ConfigurationError(f"{no_shared_secret(cfg.workers)}.")
+    os.environ["WEB_CONCURRENCY"] = str(server.num_workers)

@@ -12,6 +12,12 @@ from production.realtime.websocket import CLOSE_SERVICE_RESTART
 CLOSES_PER_SECOND = 200
 """How fast sessions are closed, as long as the time allows: their clients come back at once."""
 
+END_TIME = 1.0
+"""Seconds that the disconnect handlers have."""
+
+PAUSE = 0.02
+"""Seconds between two looks whether they are done."""
+
 FLUSH_TIME = 1.0
 """Seconds that the message queue has to take what was emitted to other processes."""
 
@@ -37,8 +43,16 @@ def drain(app: Any, log: Any) -> None:
     for number, session in enumerate(sessions):
         server.sleep(max(0.0, started_at + window * number / len(sessions) - time.monotonic()))
         session.end(Reason.DRAINING, code=CLOSE_SERVICE_RESTART)
+    _await_ends(server.eio)
     # What the disconnect handlers had to say, and the last answers before them.
     flush = getattr(server.manager, "flush", None)  # that of an adopted app may be upstream's
     if flush is not None:
         flush(FLUSH_TIME)
     log.info("Closed %d sessions in %.1f s", len(sessions), time.monotonic() - started_at)
+
+
+def _await_ends(engine: Any) -> None:
+    """Wait until every session has left the table, which each does after its disconnect handler."""
+    deadline = time.monotonic() + END_TIME
+    while engine.sockets and time.monotonic() < deadline:
+        engine.sleep(PAUSE)

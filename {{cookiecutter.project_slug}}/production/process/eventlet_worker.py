@@ -57,6 +57,7 @@ class EventletWorker(ServiceWorker, AsyncWorker):  # type: ignore[misc]
         for listener in self.sockets:
             listener.close()
         self._await_requests([*pools, arrivals])
+        self.await_drain()
 
     def timeout_ctx(self) -> AbstractContextManager[Any]:
         """Limit the wait for the next request of a kept-alive connection."""

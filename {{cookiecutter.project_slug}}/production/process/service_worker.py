@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,7 @@ class ServiceWorker:
     # Given by the master, see identity.py. A gunicorn without our configuration gives none.
     slot: int | None = None
     switchboard: Switchboard
+    metrics_directory: str
     age: int
 
     # What knows where requests belong, once the app is loaded.
@@ -52,6 +54,8 @@ class ServiceWorker:
     # Whether the worker has begun to leave, and when, by the monotonic clock.
     leaving = False
     left_at = 0.0
+    # Set once its sessions are closed.
+    drained: threading.Event
 
     def init_process(self) -> None:
         """Make ready what the connections that the settings allow need, then start."""
@@ -76,9 +80,11 @@ class ServiceWorker:
 
     def load_wsgi(self) -> None:
         """Import the app; if it refuses to start, stop the master too, with one sentence."""
+        self._share_metrics()
         try:
             super().load_wsgi()  # type: ignore[misc]
             self._start_routing()
+            self._start_sampling()
         except ConfigurationError as refusal:
             self.log.critical("%s", refusal)
             sys.exit(Arbiter.APP_LOAD_ERROR)
@@ -91,8 +97,26 @@ class ServiceWorker:
     def forget(self, descriptor: int) -> None:
         """Make the mode's loop forget a descriptor that other processes will still have open."""
 
+    def _share_metrics(self) -> None:
+        """Count together with the other workers, before the app defines what it counts."""
+        if self.slot is not None:
+            from production.observe.shared_values import share
+
+            share(self.metrics_directory, self.slot)
+
+    def _start_sampling(self) -> None:
+        state = self._state()
+        if state is not None:
+            from production.observe.sampling import Sampling
+
+            Sampling(state).start()
+
+    def _state(self) -> Any:
+        """Return what the layer knows of the app; nothing for an app without the layer."""
+        return getattr(self.app.callable, "extensions", {}).get("production")
+
     def _start_routing(self) -> None:
-        state = getattr(self.app.callable, "extensions", {}).get("production")
+        state = self._state()
         if self.slot is None:
             if self.cfg.workers > 1:
                 raise ConfigurationError(
@@ -125,10 +149,22 @@ class ServiceWorker:
         """Leave on ``SIGTERM``: close the sessions first, then do as gunicorn does."""
         self._begin_to_leave()
 
+    def run(self) -> None:
+        """Serve until told to leave."""
+        super().run()  # type: ignore[misc]
+        self.await_drain()
+
+    def await_drain(self) -> None:
+        """Wait until the sessions are closed: gunicorn waits for requests, and some may have none."""
+        if self.leaving:
+            deadline = self.left_at + self.cfg.graceful_timeout
+            self.drained.wait(max(0.0, deadline - time.monotonic()))
+
     def _begin_to_leave(self) -> None:
         if not self.leaving:
             self.leaving = True
             self.left_at = time.monotonic()
+            self.drained = threading.Event()
             self.start_leaving()
 
     def start_leaving(self) -> None:
@@ -145,7 +181,10 @@ class ServiceWorker:
             self._await_successors(self.router)
             self.left_at = time.monotonic()
         super().handle_exit(signal.SIGTERM, None)  # type: ignore[misc]
-        drain(self.app.callable, self.log)
+        try:
+            drain(self.app.callable, self.log)
+        finally:
+            self.drained.set()
 
     def _await_successors(self, router: Router) -> None:
         """Keep the sessions until their clients have the new workers to go to.

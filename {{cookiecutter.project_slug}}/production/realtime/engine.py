@@ -14,6 +14,7 @@ import engineio
 import engineio.socket
 import structlog
 
+from production.observe import metrics
 from production.realtime.reasons import Reason
 from production.realtime.session import Session
 from production.realtime.timers import Timers
@@ -38,6 +39,10 @@ WORTH_A_WARNING = {
     "bad-version": "A client of Socket.IO 2 or older was refused: update the page's client "
     "library to 4",
 }
+
+# For what a client is turned away: by Engine.IO, under its own names, and by this layer.
+REFUSED_UPSTREAM = ("bad-origin", "bad-sid", "bad-transport", "bad-upgrade", "bad-version")
+REFUSED = (*REFUSED_UPSTREAM, "bad-handshake", "bad-namespace", "draining", "full", "handler")
 
 
 class EngineServer(engineio.Server):  # type: ignore[misc]
@@ -93,9 +98,11 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
         if sid in self.sockets and query.get("transport") == ["websocket"]:
             self.sockets[sid].upgrade_arrived = is_upgrade
         if is_upgrade and (fault := handshake_fault(environ)):
+            metrics.refused_connects.labels("bad-handshake").inc()
             wrong_version = fault is HTTPStatus.UPGRADE_REQUIRED
             return _answer(start_response, fault, SUPPORTED_VERSION if wrong_version else ())
         if sid is None and (self.draining or len(self.sockets) >= self.max_sessions):
+            metrics.refused_connects.labels("draining" if self.draining else "full").inc()
             return _answer(
                 start_response,
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -112,6 +119,8 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
 
     def _log_error_once(self, message: str, message_key: str) -> None:
         """Say it once if the service's owner can do something about it, and never otherwise."""
+        if message_key in REFUSED_UPSTREAM:
+            metrics.refused_connects.labels(message_key).inc()
         if message_key in WORTH_A_WARNING and message_key not in self.log_message_keys:
             self.log_message_keys.add(message_key)
             log.warning(WORTH_A_WARNING[message_key], detail=message)

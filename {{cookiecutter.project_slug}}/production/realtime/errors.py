@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flask
@@ -22,6 +23,35 @@ class Rejected(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+ErrorHandler = Callable[[Any], Any]
+
+
+class WatchedErrorHandlers(dict[str, ErrorHandler]):
+    """Flask-SocketIO's table of error handlers, which it asks for one when an event's handler has raised.
+
+    :param handlers: those that are registered already, by namespace.
+    :param note: called with each error, before it is handled.
+    """
+
+    def __init__(
+        self, handlers: Mapping[str, ErrorHandler], note: Callable[[Exception], None]
+    ) -> None:
+        super().__init__(handlers)
+        self._note = note
+
+    def get(self, namespace: str, default: Any = None) -> Any:
+        """Return what notes an error and then does what the namespace's handler does."""
+        handler = super().get(namespace, default)
+        if handler is None:
+            return None
+
+        def handle(error: Exception) -> Any:
+            self._note(error)
+            return handler(error)
+
+        return handle
 
 
 def error_answer(code: str, message: str) -> dict[str, Any]:

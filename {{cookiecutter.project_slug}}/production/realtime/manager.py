@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import socketio
 import structlog
 
+from production.observe import metrics
 from production.realtime.presence import LocalPresence
+
+# Whom the emit that is being carried out leaves out; nothing while there is no emit.
+_left_out: ContextVar[Container[str] | None] = ContextVar("left_out", default=None)
 
 
 class ConnectedOnly:
@@ -40,9 +45,16 @@ class ConnectedOnly:
         pending = self.pending_connect.get(namespace, ())
         with self._rooms_lock:
             members = list(super().get_participants(namespace, room))  # type: ignore[misc]
+        left_out = _left_out.get()
+        recipients = 0
         for sid, eio_sid in members:
             if sid not in pending or room == sid or self._is_greeted(sid):
+                if left_out is not None and sid not in left_out:
+                    recipients += 1
                 yield sid, eio_sid
+        # Once for all of them: this is the busiest loop of the service.
+        if recipients:
+            metrics.deliveries.inc(recipients)
 
     def has_connecting(self, namespace: str, room: Any) -> bool:
         """Tell whether a client in a room is still connecting.
@@ -90,12 +102,39 @@ class ConnectedOnly:
         return current.get("event_name") == "connect" and current.get("session") == sid
 
 
-class LocalManager(ConnectedOnly, socketio.Manager):  # type: ignore[misc]
+class CountedDelivery(socketio.Manager):  # type: ignore[misc]
+    """What delivers to the clients of this process, whichever process has emitted."""
+
+    def emit(
+        self,
+        event: str,
+        data: Any,
+        namespace: str,
+        room: Any = None,
+        skip_sid: Any = None,
+        callback: Any = None,
+        to: Any = None,
+        **options: Any,
+    ) -> None:
+        """Send to those clients, and count them."""
+        emit = _left_out.set(skip_sid if isinstance(skip_sid, list) else (skip_sid,))
+        try:
+            super().emit(event, data, namespace, room, skip_sid, callback, to, **options)
+        finally:
+            _left_out.reset(emit)
+
+
+class LocalManager(ConnectedOnly, CountedDelivery):
     """Delivers to the clients of this process, the only one there is."""
 
     def __init__(self) -> None:
         super().__init__()
         self.presence = LocalPresence(self)
+
+    def emit(self, *arguments: Any, **options: Any) -> None:
+        """Emit to the clients of this process."""
+        metrics.emits.inc()
+        super().emit(*arguments, **options)
 
     def flush(self, seconds: float) -> None:
         """Wait until everything is published: there is nobody to publish to."""

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from production.observe import metrics
+
 MAX_BYTES = 64_000_000
 """Bytes that may wait together, whatever the number of messages."""
 
@@ -91,3 +93,4 @@ class Outbox:
     def _drop(self) -> None:
         self._bytes -= len(self._entries.popleft().payload)
         self.dropped += 1
+        metrics.queue_dropped.inc()

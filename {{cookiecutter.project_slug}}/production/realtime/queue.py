@@ -15,13 +15,14 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import socketio
 import structlog
 
-from production.realtime.manager import ConnectedOnly
+from production.observe import metrics
+from production.realtime.manager import ConnectedOnly, CountedDelivery
 from production.realtime.outage import Outage
 from production.realtime.outbox import Entry, Outbox
 from production.realtime.presence import SharedPresence
@@ -53,13 +54,14 @@ more than a client may have waiting (``MAX_QUEUED_MESSAGES``)."""
 PUBLISHING = "publishing"
 LISTENING = "listening"
 CANARY = "canary"
+NOTICE = "notice"
 
 
 class Silence(TimeoutError):
     """The subscription stands and brings nothing, not even what was published by this process."""
 
 
-class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
+class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # type: ignore[misc]
     """Publishes to Redis or Valkey and delivers to the clients of this process.
 
     :param url: where the queue is.
@@ -99,6 +101,7 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
         self._unheard_since: float | None = None
         self._heard_at: float | None = None
         self.presence = SharedPresence(self, url, service, self.outage)
+        self._listeners: dict[str, Callable[[], None]] = {}
 
     # What others may know
 
@@ -125,6 +128,23 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
         while self._outbox and time.monotonic() < deadline:
             self.server.sleep(0.02)
 
+    # What processes tell each other
+
+    def tell(self, topic: str) -> None:
+        """Tell the other processes of the service, soon and without waiting.
+
+        :param topic: what it is about; who was given to :meth:`hear` for it is called there.
+        """
+        self._publish({"method": NOTICE, "topic": topic})
+
+    def hear(self, topic: str, listener: Callable[[], None]) -> None:
+        """Have something called whenever another process tells of a topic.
+
+        :param topic: what it is about.
+        :param listener: what to call; the queue waits for it.
+        """
+        self._listeners[topic] = listener
+
     # What Socket.IO calls
 
     def initialize(self) -> None:
@@ -148,6 +168,7 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
 
         What is for sessions of this process only is nobody else's concern.
         """
+        metrics.emits.inc()
         namespace = namespace or "/"
         room = to or room
         if self._is_for_own_sessions(namespace, room):
@@ -194,6 +215,7 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
                 self._publish_due(client)
             except Exception as error:
                 self._counters["failed"] += 1
+                metrics.queue_failures.inc()
                 self._lose(PUBLISHING, error)
                 self._outbox.expire()
                 if client is not None:
@@ -240,6 +262,7 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
         pipeline.execute()
         self._outbox.remove(batch)
         self._counters["published"] += len(batch)
+        metrics.queue_published.inc(len(batch))
         if with_canary:
             self._canary_at = time.monotonic() + CANARY_INTERVAL
 
@@ -297,21 +320,33 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager):  # type: ignore[misc]
             sender, number = message.get("sender"), message.get("number")
         except (ValueError, AttributeError):
             self._counters["malformed"] += 1
+            metrics.queue_malformed.inc()
             return
         if sender == self.host_id:
             if message.get("method") == CANARY:
                 self._heard_at = time.monotonic()
+                metrics.queue_lag.observe(self._heard_at - message["sent_at"])
                 self._unheard_since = None
                 self.outage.end(LISTENING)
                 self.outage.prove(message["sent_at"])
             return
         if message.get("method") == CANARY:
             return
+        if message.get("method") == NOTICE:
+            self._notify(message.get("topic"))
+            return
         # What other programs publish carries neither, and is not sent twice by them.
         numbered = isinstance(sender, str) and isinstance(number, int)
         if not (numbered and self._repeats.is_repeat(sender, number)):
             self._counters["received"] += 1
+            metrics.queue_received.inc()
             yield message
+
+    def _notify(self, topic: Any) -> None:
+        # Anyone may publish on the channel, and anything.
+        listener = self._listeners.get(topic) if isinstance(topic, str) else None
+        if listener is not None:
+            listener()
 
     def _lose(self, part: str, error: Exception) -> bool:
         """Note that a part failed, and hold the outbox back until the queue has settled again.

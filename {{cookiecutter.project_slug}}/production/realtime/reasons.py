@@ -14,3 +14,6 @@ class Reason(BaseServer.reason):  # type: ignore[misc]
     MALFORMED = "malformed data"
     #: The process is about to leave; the client should come back at once, elsewhere.
     DRAINING = "server draining"
+
+
+ALL_REASONS = frozenset(getattr(Reason, name) for name in dir(Reason) if name.isupper())

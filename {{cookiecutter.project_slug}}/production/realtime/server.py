@@ -9,29 +9,36 @@ import inspect
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
+import flask
 import flask_socketio
 import socketio
 import structlog
 from flask import Flask
 from flask_socketio import SocketIO
 
+from production.observe import metrics
 from production.observe.quality import Qualities
 from production.realtime import heartbeat
 from production.realtime.engine import EngineServer
-from production.realtime.errors import answer_error
+from production.realtime.errors import Rejected, WatchedErrorHandlers, answer_error
 from production.realtime.manager import LocalManager
 from production.realtime.origins import origin_policy
 from production.realtime.packets import MalformedPacket, StrictPacket
 from production.realtime.queue import QueueManager
-from production.realtime.reasons import Reason
+from production.realtime.reasons import ALL_REASONS, Reason
 from production.realtime.websocket import CLOSE_PROTOCOL_ERROR
 from production.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+EventWatcher = Callable[[str, str], AbstractContextManager[Any]]
+
+LAYER_EVENTS = ("connect", "disconnect", heartbeat.EVENT)
+"""Events that there are without a handler of the app."""
 
 
 class Server(socketio.Server):  # type: ignore[misc]
@@ -46,6 +53,17 @@ class Server(socketio.Server):  # type: ignore[misc]
         super().__init__(**options)
         self.max_attachments = max_attachments
         self.qualities = Qualities()
+        #: Called with an event's namespace and name, for a context to handle it in.
+        self.event_watchers: list[EventWatcher] = []
+        #: Called with what a handler has raised.
+        self.error_watchers: list[Callable[[Exception], None]] = []
+
+    def has_namespace(self, namespace: str) -> bool:
+        """Tell whether there are handlers for a namespace.
+
+        :param namespace: its name.
+        """
+        return namespace in self.handlers or namespace in self.namespace_handlers
 
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer
@@ -75,10 +93,19 @@ class Server(socketio.Server):  # type: ignore[misc]
         if size > self.eio.max_http_buffer_size:
             raise MalformedPacket("message too large")
 
+    def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
+        upgrade = environ.get("HTTP_UPGRADE", "").lower()
+        metrics.connects.labels("websocket" if upgrade == "websocket" else "polling").inc()
+        super()._handle_eio_connect(eio_sid, environ)
+
     def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
         super()._handle_connect(eio_sid, namespace, data)
         namespace = namespace or "/"
         sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
+        if not self.manager.is_connected(sid, namespace):
+            known, _ = self.known_names(namespace, "connect")
+            reason = "bad-namespace" if known is metrics.UNKNOWN else "handler"
+            metrics.refused_connects.labels(reason).inc()
         session = self.eio.sockets.get(eio_sid)
         if session is not None:
             session.public_id = session.public_id or sid
@@ -95,6 +122,7 @@ class Server(socketio.Server):  # type: ignore[misc]
     def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         session = self.eio.sockets.get(eio_sid)
         if session is not None:
+            metrics.disconnects.labels(reason if reason in ALL_REASONS else metrics.UNKNOWN).inc()
             log.info(
                 "client disconnected",
                 session=session.public_id,
@@ -118,16 +146,50 @@ class Server(socketio.Server):  # type: ignore[misc]
         """Run a handler with the session, the event and a request id in each of its log records."""
         if event == "disconnect" and not self._disconnect_takes_reason(namespace):
             args = args[:-1]
-        with structlog.contextvars.bound_contextvars(
-            session=args[0], event_name=event, namespace=namespace, request_id=uuid.uuid4().hex
+        names = self.known_names(namespace, event)
+        with (
+            structlog.contextvars.bound_contextvars(
+                session=args[0], event_name=event, namespace=namespace, request_id=uuid.uuid4().hex
+            ),
+            metrics.event_timer(*names).time(),
+            ExitStack() as watchers,
         ):
-            if event == heartbeat.EVENT and not self._has_handler(event, namespace):
-                return self._answer_heartbeat(namespace, *args)
-            try:
-                return super()._trigger_event(event, namespace, *args)
-            finally:
-                if event == "disconnect":
-                    self.qualities.forget(args[0])
+            for watch in self.event_watchers:
+                watchers.enter_context(watch(*names))
+            return self._carry_out(event, namespace, *args)
+
+    def _carry_out(self, event: str, namespace: str, *args: Any) -> Any:
+        if event == heartbeat.EVENT and not self._has_handler(event, namespace):
+            return self._answer_heartbeat(namespace, *args)
+        try:
+            return super()._trigger_event(event, namespace, *args)
+        finally:
+            if event == "disconnect":
+                self.qualities.forget(args[0])
+
+    def note_error(self, error: Exception) -> None:
+        """Count what a handler raised, unless the handler has merely declined its event.
+
+        :param error: what Flask-SocketIO has caught and not handled yet.
+        """
+        if isinstance(error, Rejected):
+            return
+        request: Any = flask.request
+        names = self.known_names(request.namespace, request.event["message"])
+        metrics.handler_errors.labels(*names).inc()
+        for note in self.error_watchers:
+            note(error)
+
+    def known_names(self, namespace: str, event: Any) -> tuple[str, str]:
+        """Return names for a namespace and an event that are the app's and not a client's invention."""
+        handlers = self.handlers.get(namespace)
+        by_class = self.namespace_handlers.get(namespace)
+        if handlers is None and by_class is None:
+            return metrics.UNKNOWN, metrics.UNKNOWN
+        known = isinstance(event, str) and (
+            event in LAYER_EVENTS or event in (handlers or ()) or hasattr(by_class, f"on_{event}")
+        )
+        return namespace, event if known else metrics.UNKNOWN
 
     def _has_handler(self, event: str, namespace: str) -> bool:
         handler, _ = self._get_event_handler(event, namespace, ())
@@ -221,7 +283,7 @@ def attach(app: Flask, socketio_extension: SocketIO, settings: Settings) -> None
 
 
 def start(socketio_extension: SocketIO) -> None:
-    """Tell the server where it is, and start the client manager's tasks.
+    """Tell the server where it is, count its errors, and start the client manager's tasks.
 
     Upstream would start them with the first client. A process that listens only then is not ready
     before, and what it is told meanwhile is lost.
@@ -230,6 +292,9 @@ def start(socketio_extension: SocketIO) -> None:
     """
     server = socketio_extension.server
     server.eio.endpoint = socketio_extension.sockio_mw.engineio_path
+    socketio_extension.exception_handlers = WatchedErrorHandlers(
+        socketio_extension.exception_handlers, server.note_error
+    )
     if not server.manager_initialized:
         server.manager_initialized = True
         server.manager.initialize()

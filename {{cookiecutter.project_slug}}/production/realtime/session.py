@@ -15,6 +15,7 @@ from engineio.packet import CLOSE, MESSAGE, NOOP, PING, PONG, UPGRADE, Packet
 from engineio.payload import Payload
 from engineio.socket import Socket
 
+from production.observe import metrics
 from production.realtime.backlog import Backlog
 from production.realtime.inbox import Inbox
 from production.realtime.reasons import Reason
@@ -78,6 +79,8 @@ class Session(Socket):  # type: ignore[misc]
         self._verdict: tuple[str, str] | None = None
         self._goodbye = (CLOSE_NORMAL, "")
         self._polling = False
+        # When the ping that is unanswered was sent; upstream's last_ping is also set without one.
+        self._pinged_at: float | None = None
 
     @property
     def transport(self) -> str:
@@ -138,13 +141,13 @@ class Session(Socket):  # type: ignore[misc]
         """Plan the next ping, once the previous one was answered."""
         if self.last_ping:
             self.last_ping = None
-            self.server.timers.after(self.server.ping_interval, self._ping)
+            self.server.timers.after(self.server.ping_interval, self._send_ping)
 
-    def _ping(self) -> None:
+    def _send_ping(self) -> None:
         if self.closing or self.closed:
             return
         sent_at = time.monotonic()
-        self.last_ping = sent_at
+        self.last_ping = self._pinged_at = sent_at
         self.send(Packet(PING))
         self.server.timers.after(self.server.ping_timeout, self._expect_pong, sent_at)
 
@@ -167,6 +170,9 @@ class Session(Socket):  # type: ignore[misc]
             raise exceptions.SocketIsClosedError
         if pkt.packet_type not in (PONG, MESSAGE, UPGRADE, CLOSE):
             raise exceptions.UnknownPacketError(f"packet type {pkt.packet_type}")
+        if pkt.packet_type == PONG and self._pinged_at is not None:
+            metrics.round_trip.labels(self.transport).observe(time.monotonic() - self._pinged_at)
+            self._pinged_at = None
         super().receive(pkt)
         # Without this, one client that sends without pause would own the loop of a green mode.
         self.server.sleep(0)

@@ -67,8 +67,8 @@ export interface Options {
   /** Milliseconds: the bound of the first delay, which doubles, and of all. Default: 1000 and 30 000. */
   reconnection?: { base?: number; cap?: number };
   /**
-   * The event's name, and milliseconds: between heartbeats, between the first ones, and until one is
-   * lost. Default: `heartbeat`, 10 000, 1000, 3000.
+   * The name of an event that the service acknowledges, and milliseconds: between heartbeats, between the
+   * first ones, and until one is lost. Default: `heartbeat`, 10 000, 1000, 3000.
    */
   heartbeat?: { event?: string; interval?: number; fast?: number; timeout?: number };
   /** What is not good any more: a median in milliseconds, a share. Default: 1000 and 0.1. */
@@ -122,7 +122,7 @@ export class Realtime extends EventTarget {
   request<Answer = Record<string, unknown>>(event: string, data?: unknown, options?: SendOptions): Promise<Answer>;
   /** Connect now, even after a refusal. */
   reconnect(): void;
-  /** End the session for good. */
+  /** End the session; only `reconnect` begins another. */
   close(): void;
   addEventListener<Type extends keyof RealtimeEvents>(
     type: Type,

@@ -84,7 +84,8 @@ export class Realtime extends EventTarget {
       // Reconnection is done here: the client's own delays are not spread over their whole length.
       reconnection: false,
       autoConnect: false,
-      forceNew: true,
+      // A manager that is shared has the options of whoever came first.
+      forceNew: true, // production: ignore[FSP904]
     });
     this.#followSocket(this.#socket);
     this.#followPage(window);
@@ -160,7 +161,7 @@ export class Realtime extends EventTarget {
     }
   }
 
-  /** End the session for good. */
+  /** End the session; only `reconnect` begins another. */
   close() {
     this.#leave();
     this.#giveUp("This page has closed the connection.");

@@ -136,7 +136,15 @@ def force_new(project: Project) -> Iterator[Place]:
         for match in script.finditer(
             r"(['\"]?force ?new(?: connection)?['\"]?)\s*:\s*true|\bforceNew['\"]?\s*:\s*true"
         ):
-            yield _at(script, match.start(), "forceNew")
+            if not re.search(
+                r"\breconnection\s*:\s*false\b", _object_around(script, match.start())
+            ):
+                yield _at(script, match.start(), "forceNew")
+
+
+def _object_around(script: Script, offset: int) -> str:
+    """Return the innermost braces around a place: a connection that is not kept is opened on purpose."""
+    return script.code[script.code.rfind("{", 0, offset) : script.code.find("}", offset)]
 
 
 @check(

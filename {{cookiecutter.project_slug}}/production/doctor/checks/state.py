@@ -62,8 +62,9 @@ CHANGING_METHODS = frozenset(
     }
 )
 
-IN_PROCESS = frozenset({"FSP301", "FSP302", "FSP303", "FSP308", "FSP309"})
-"""The codes that mean: a second process would have a state, a loop or a resource of its own."""
+IN_PROCESS = frozenset({"FSP301", "FSP302", "FSP303", "FSP308", "FSP309", "FSP310", "FSP311"})
+"""The codes that mean: a second process would have a state, a loop or a resource of its own, or take
+from the first what they share. Threads that start at import are none: the layer runs those once."""
 
 
 @dataclass
