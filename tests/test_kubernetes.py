@@ -18,15 +18,17 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from baking import Bake
+from baking import PROJECT_TEMPLATE, Bake
+from production.observe import metrics
 from production.process.configuration import CLOSING_TIME
-from production.settings import load_settings
+from production.settings import Settings, load_settings
 from proxies import nginx
 from rawclient import PATIENCE, PollingSession, http, open_websocket
 from served import ServedProject, free_port
 from waiting import eventually
 
 MANIFESTS = "deploy/kubernetes"
+SCALING = PROJECT_TEMPLATE / MANIFESTS / "base/scaling.yaml"
 OVERLAYS = ("ingress", "gateway")
 RELEASES = ("1.28", "1.36")
 """The oldest that numbers its pods by a label, and a new one."""
@@ -160,6 +162,16 @@ def test_a_pod_has_the_time_to_leave(documents: list[Document]) -> None:
     (service,) = (pod for pod in pods(documents) if pod["containers"][0]["name"] == "service")
     (_, pause) = service["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
     assert service["terminationGracePeriodSeconds"] >= float(pause) + drain + SPARE_SECONDS
+
+
+def test_pods_are_scaled_by_a_metric_that_there_is(documents: list[Document]) -> None:
+    (scaler,) = of_kind(documents, "HorizontalPodAutoscaler")
+    (metric,) = scaler["spec"]["metrics"]
+    assert metric["pods"]["metric"]["name"] in {one.name for one in metrics.REGISTRY.collect()}
+    settings = settings_of(documents)
+    most = int(settings["WEB_CONCURRENCY"]) * int(Settings.model_fields["max_sessions"].default)
+    assert int(metric["pods"]["target"]["averageValue"]) < most
+    assert f"Of the {most} that" in SCALING.read_text()
 
 
 def test_probes_ask_what_the_service_answers(documents: list[Document]) -> None:

@@ -299,7 +299,7 @@ def test_the_audio_monitor_works(served: Serve) -> None:
     ] == ["async_mode", "ping_timeout"]
     assert warnings(service) == [
         ANY_ORIGIN,
-        "the app has a route of its own where a health check would be",
+        "the app has a route of its own where one of the layer would be",
     ]
 
 

@@ -60,7 +60,9 @@ def project(tmp_path: Path) -> BakedProject:
 
 def refused(project: BakedProject, *arguments: str, **environment: str) -> str:
     """Start a service that must not start, and return its log."""
-    served = ServedProject(project, project.path / "service.log", environment, arguments)
+    log_path = project.path / "service.log"
+    log_path.unlink(missing_ok=True)
+    served = ServedProject(project, log_path, environment, arguments)
     try:
         assert served.wait() != 0
     finally:

@@ -216,19 +216,22 @@ def test_a_body_that_comes_after_its_head_reaches_the_session(
     served: ServedProject, mode: str
 ) -> None:
     text = "x" * 100_000
-    beat = encode_event("heartbeat", {"sent_at": text}, ack_id=1).encode()
+    publication = {"channel": "bodies", "data": text}
+    beat = encode_event("publish", publication, ack_id=1).encode()
     with (
         sessions_of_each_worker(served) as sessions,
         contextlib.closing(HttpConnection(served.url)) as connection,
     ):
         for session in sessions.values():
+            assert session.call("subscribe", {"channels": ["bodies"]})["ok"]
             connection.send(head("POST", session.target, f"Content-Length: {len(beat)}"))
             time.sleep(0.05)
             for start in range(0, len(beat), 30_000):
                 connection.send(beat[start : start + 30_000])
                 time.sleep(0.01)
             assert connection.response().status == 200
-            assert text in poll(connection, session)
+            assert session.wait_for_event("update").args[0]["data"] == text
+            assert session.call("unsubscribe", {"channels": ["bodies"]})["ok"]
 
 
 def test_pipelined_requests_are_each_answered_by_their_session(

@@ -190,7 +190,10 @@ def test_a_project_says_whether_it_is_behind(template: Repository, project: Repo
     outcome = update(project, "--check")
     first, *news = outcome.stdout.splitlines()
     assert outcome.returncode == 1
-    assert first == f"This project has 0.{newest[1]}, the template is at {newest[1]}: make update."
+    commit = template.git("rev-parse", "--short=8", "HEAD").strip()
+    assert first == (
+        f"This project has 0.{newest[1]}, the template is at {newest[1]}+{commit}: make update."
+    )
     assert any(line.startswith("## [") for line in news)
     assert project.git("status", "--porcelain") == ""
 

@@ -62,6 +62,11 @@ class Release:
         found = re.search(r'^VERSION = "([^"]+)"', text, re.MULTILINE)
         return found[1] if found else "unknown"
 
+    @property
+    def name(self) -> str:
+        """What to call it: by its number, and what is not released by its commit too."""
+        return self.version if self.reference != "HEAD" else f"{self.version}+{self.commit[:8]}"
+
     def news(self, since: str) -> str:
         """Return what the changelog says of every release after another one."""
         text = (self.checkout / "CHANGELOG.md").read_text(encoding="utf-8")
@@ -132,8 +137,8 @@ def check() -> int:
         if not is_behind(origin, release):
             print(f"Up to date: {VERSION}.")
             return UP_TO_DATE
-        print(f"This project has {VERSION}, the template is at {release.version}: make update.")
-        print(release.news(since=VERSION))
+        print(f"This project has {VERSION}, the template is at {release.name}: make update.")
+        _show_news(release)
         return NEEDS_ATTENTION
 
 
@@ -152,8 +157,8 @@ def update() -> int:
                 "The update stopped, and git reset --hard takes it back: "
                 f"{_last_line(merged.stderr or merged.stdout)}"
             )
-        print(f"Updated from {VERSION} to {release.version}.")
-        print(release.news(since=VERSION))
+        print(f"Updated from {VERSION} to {release.name}.")
+        _show_news(release)
     return _report_conflicts()
 
 
@@ -188,6 +193,11 @@ def _generate_again(origin: dict[str, Any], release: Release) -> subprocess.Comp
     if abandoned and not generated.returncode:
         _git(PROJECT_ROOT, "rm", "--quiet", "--", *abandoned)
     return generated
+
+
+def _show_news(release: Release) -> None:
+    if news := release.news(since=VERSION):
+        print(f"\n{news}\n")
 
 
 def _refuse_unsaved_work() -> None:
