@@ -16,7 +16,7 @@ COLUMNS = {
     "connect": "connect: CPU µs",
     "memory": "KB per idle session",
     "held": "sessions held",
-    "reach": "broadcast: ms until the last has it",
+    "reach": "broadcast to all of them: ms until the last has it",
 }
 
 Rounds = Mapping[str, Sequence[Figures]]
