@@ -47,11 +47,17 @@ class ServedProject:
         self.scheme = "http"
         self.port = port
         self._log_path = log_path
-        with log_path.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", "gunicorn", *arguments],
-                cwd=project.path,
-                env={**clean_environment(), "BIND": f"{host}:{port}", **environment},
+        self._command = [*prefix, sys.executable, "-m", "gunicorn", *arguments]
+        self._directory = project.path
+        self._environment = {**clean_environment(), "BIND": f"{host}:{port}", **environment}
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self._log_path.open("ab") as log:
+            return subprocess.Popen(
+                self._command,
+                cwd=self._directory,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -91,6 +97,11 @@ class ServedProject:
     def exit_status(self) -> int | None:
         """Return the exit status of the master, or nothing while it runs."""
         return self._process.poll()
+
+    def start_again(self) -> None:
+        """Start it once more after it has been stopped, where it was, and wait until it answers."""
+        self._process = self._start()
+        self.wait_until_ready()
 
     def wait(self, timeout: float = STOP_TIME) -> int:
         """Wait for the master to exit by itself and return its exit status."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 import shutil
 import sys
 import tomllib
@@ -157,22 +154,3 @@ class TestMakefile:
         make(fresh_project, "clean")
         assert to_commit == listed_by_git(fresh_project)
         assert listed_by_git(fresh_project, "--ignored") == [".env"]
-
-
-def test_the_page_has_one_release_of_the_client(bake: Bake) -> None:
-    named = {
-        release
-        for name in ("Makefile", "live_board/pages.py")
-        for release in re.findall(r"socket\.io-client@([0-9.]+)", bake().text(name))
-    }
-    assert len(named) == 1
-
-
-def test_the_client_on_the_cdn_is_the_one_that_npm_installs(
-    bake: Bake, requires: Callable[[str], str]
-) -> None:
-    npm_copy = Path(__file__).parent / "js/node_modules/socket.io-client/dist/socket.io.min.js"
-    if not npm_copy.exists():
-        requires("the npm package socket.io-client (make javascript)")
-    digest = base64.b64encode(hashlib.sha384(npm_copy.read_bytes()).digest()).decode()
-    assert f"sha384-{digest}" in bake().text("live_board/pages.py")

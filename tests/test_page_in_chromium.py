@@ -1,43 +1,76 @@
-"""The live board in a real browser: two windows, refreshes, light and dark, phone and desk."""
+"""The live board in a real browser: as people see it, and through everything that interrupts it."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import subprocess
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from baking import Bake, BakedProject
-from observing import not_json
-from served import serve
+from baking import Bake
+from chromium import SCREENSHOTS, failures_in_chromium, with_client
+from observing import QUIET_LEVELS, not_json
+from served import ServedProject, serve
 
-CLIENTS = Path(__file__).parent / "js"
-SCREENSHOTS = Path(__file__).parent.parent / "build" / "screenshots"
+# gunicorn's own word for what the test does to a worker.
+KILLED = "was sent SIGKILL"
+
+
+def loud(served: ServedProject) -> list[dict[str, Any]]:
+    """What would wake somebody, but for a worker that was killed."""
+    return [
+        record
+        for record in served.records()
+        if record["level"] not in QUIET_LEVELS and KILLED not in record["event"]
+    ]
 
 
 def test_people_can_use_the_board(
     bake: Bake, tmp_path: Path, requires: Callable[[str], str]
 ) -> None:
-    node, chromium = requires("node"), requires("chromium")
-    project = BakedProject(tmp_path / "board")
-    shutil.copytree(bake().path, project.path)
-    vendor = project.path / "live_board" / "static" / "vendor"
-    vendor.mkdir()
-    shutil.copy(CLIENTS / "node_modules/socket.io-client/dist/socket.io.min.js", vendor)
+    project = with_client(bake(), tmp_path / "board")
     with serve(project, tmp_path / "board.log") as served:
-        outcome = subprocess.run(
-            [node, str(CLIENTS / "page.mjs"), served.url, str(SCREENSHOTS)],
-            env={**os.environ, "CHROMIUM": chromium},
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
-        loud = [record for record in served.records() if record["level"] not in {"debug", "info"}]
-    checks = [json.loads(line) for line in outcome.stdout.splitlines()]
-    assert [check for check in checks if not check["ok"]] == []
-    assert len(checks) == 8, outcome.stderr
-    assert loud == []
+        failures = failures_in_chromium(requires, "page.mjs", served.url, str(SCREENSHOTS))
+    assert failures == []
+    assert loud(served) == []
     assert not_json(served) == []
+
+
+def test_the_board_survives_every_interruption(
+    bake: Bake, tmp_path: Path, requires: Callable[[str], str], message_queue: str
+) -> None:
+    project = with_client(bake(), tmp_path / "board")
+    settings = {
+        "REDIS_URL": message_queue,
+        "SERVICE_NAME": "interrupted-board",
+        "WEB_CONCURRENCY": "2",
+        "DRAIN_SECONDS": "1",
+    }
+    with serve(project, tmp_path / "board.log", **settings) as served:
+
+        def interrupt(what: dict[str, Any]) -> None:
+            if "kill" in what:
+                os.kill(what["kill"], signal.SIGKILL)
+            elif "stop" in what:
+                served.stop()
+            else:
+                served.start_again()
+
+        failures = failures_in_chromium(
+            requires, "interruptions.mjs", served.url, str(SCREENSHOTS), answer=interrupt
+        )
+    assert failures == []
+    assert loud(served) == []
+    assert not_json(served) == []
+
+
+def test_a_refusal_is_shown_and_not_tried_again(
+    bake: Bake, tmp_path: Path, requires: Callable[[str], str]
+) -> None:
+    project = with_client(bake(), tmp_path / "board")
+    with serve(project, tmp_path / "board.log") as served:
+        failures = failures_in_chromium(requires, "refusal.mjs", served.url)
+    assert failures == []
+    (warning,) = loud(served)
+    assert "another origin" in warning["event"]

@@ -313,7 +313,9 @@ for (const mode of MODES) {
 }
 await check("unknown namespace", unknownNamespace);
 
-sockets.forEach((socket) => socket.close());
+for (const socket of sockets) {
+  socket.close();
+}
 clearTimeout(watchdog);
 process.exitCode = failed > 0 ? 1 : 0;
 // Node ends by itself now; a closing handshake that a service leaves unanswered must not hold it.

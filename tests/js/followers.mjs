@@ -41,7 +41,7 @@ class Follower {
       });
       if (!answer.ok) throw new Error(answer.error.code);
       this.gaps.push(...Object.values(answer.gaps));
-    } catch (error) {
+    } catch {
       if (this.socket.connected) setTimeout(() => this.subscribe(), 100);
       return;
     }
@@ -60,4 +60,6 @@ class Follower {
 const followers = Array.from({ length: Number(count) }, (_, number) => new Follower(number));
 await Promise.all(followers.map((follower) => follower.subscribed));
 console.log("ready");
-process.stdin.on("end", () => followers.forEach((follower) => follower.report())).resume();
+process.stdin.on("end", () => {
+  for (const follower of followers) follower.report();
+}).resume();

@@ -51,9 +51,10 @@ def surround(app: Flask, socketio: SocketIO, settings: Settings, *, adopted: boo
     :param socketio: its Flask-SocketIO object, with its server.
     :param settings: the settings of the process.
     :param adopted: whether the app knows nothing of the layer, and may have routes and guards that
-        must not reach the health checks.
+        must not reach those of the layer.
     """
-    from production.http import errors, health, proxy, requests
+    from production.browser import assets
+    from production.http import beside, errors, health, proxy, requests
     from production.observe.lag import LoopLag
     from production.realtime import server
     from production.realtime.channels import open_channels
@@ -65,7 +66,11 @@ def surround(app: Flask, socketio: SocketIO, settings: Settings, *, adopted: boo
     app.extensions["production"] = state
 
     errors.init_app(app)
-    (health.mount if adopted else health.init_app)(app, state)
+    layer = beside.make(state) if adopted else app
+    health.init_app(layer, state)
+    assets.init_app(layer)
+    if adopted:
+        beside.mount(app, layer)
     requests.init_app(app)
     proxy.init_app(app, settings.trusted_proxies)
 

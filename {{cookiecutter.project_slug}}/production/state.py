@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from flask_socketio import SocketIO
 
     from production.observe.lag import LoopLag
+    from production.observe.quality import Qualities
     from production.realtime.channels import Channels
     from production.settings import Settings
 
@@ -35,6 +36,12 @@ class ServiceState:
     def sessions(self) -> int:
         """How many sessions are open."""
         return len(self.socketio.server.eio.sockets)
+
+    @property
+    def qualities(self) -> Qualities:
+        """How good the connections of the sessions are."""
+        qualities: Qualities = self.socketio.server.qualities
+        return qualities
 
     @property
     def draining(self) -> bool:

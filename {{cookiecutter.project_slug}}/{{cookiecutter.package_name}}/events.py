@@ -11,7 +11,7 @@ from flask_socketio import SocketIO, emit
 from production.realtime.validation import accepts
 
 from . import board
-from .payloads import ChannelList, Heartbeat, Publication, Subscription
+from .payloads import ChannelList, Publication, Subscription
 
 
 def register(socketio: SocketIO) -> None:
@@ -21,7 +21,6 @@ def register(socketio: SocketIO) -> None:
     socketio.on_event("subscribe", subscribe)
     socketio.on_event("unsubscribe", unsubscribe)
     socketio.on_event("publish", publish)
-    socketio.on_event("heartbeat", heartbeat)
 
 
 def connect(auth: Any = None) -> None:
@@ -62,9 +61,3 @@ def publish(payload: Publication) -> dict[str, Any]:
     """Publish on a channel."""
     sequence = board.publish(payload.channel, payload.data, payload.id)
     return {"ok": True, "channel": payload.channel, "sequence": sequence}
-
-
-@accepts(Heartbeat)
-def heartbeat(payload: Heartbeat) -> dict[str, Any]:
-    """Answer at once, so that the client can measure the way."""
-    return {"ok": True, "sent_at": payload.sent_at, "server_time": board.now()}

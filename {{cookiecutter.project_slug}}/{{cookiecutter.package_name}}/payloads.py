@@ -59,9 +59,3 @@ class Publication(Payload):
     channel: Channel
     data: Any
     id: MessageId | None = None
-
-
-class Heartbeat(Payload):
-    """Asks how long the way to the server and back takes."""
-
-    sent_at: float | str

@@ -9,16 +9,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-import structlog
 from flask import Blueprint, Flask, Response
 
 from production.realtime.queue import LISTENING, PUBLISHING, QueueManager
 from production.state import ServiceState
-
-log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/health+json"
 
@@ -64,34 +61,6 @@ def init_app(app: Flask, state: ServiceState) -> None:
         )
 
     app.register_blueprint(blueprint)
-
-
-def mount(app: Flask, state: ServiceState) -> None:
-    """Answer the health checks before an app that knows nothing of them sees the request.
-
-    Its guards, such as a redirection to a login page before each request, do not reach them. Routes
-    of its own with the same path win and are reported.
-
-    :param app: the app.
-    :param state: the process to speak of.
-    """
-    checks = Flask(__name__, static_folder=None)
-    init_app(checks, state)
-    own_paths = {rule.rule.rstrip("/") for rule in app.url_map.iter_rules()}
-    paths = {rule.rule for rule in checks.url_map.iter_rules()}
-    for path in sorted(paths & own_paths):
-        log.warning("the app has a route of its own where a health check would be", path=path)
-    paths -= own_paths
-    inner = app.wsgi_app
-
-    def with_health_checks(
-        environ: dict[str, Any], start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
-        if environ.get("PATH_INFO") in paths:
-            return checks(environ, start_response)
-        return inner(environ, start_response)
-
-    app.wsgi_app = with_health_checks  # type: ignore[method-assign]
 
 
 def readiness_checks(state: ServiceState) -> dict[str, Check]:

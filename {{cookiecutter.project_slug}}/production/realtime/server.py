@@ -19,6 +19,8 @@ import structlog
 from flask import Flask
 from flask_socketio import SocketIO
 
+from production.observe.quality import Qualities
+from production.realtime import heartbeat
 from production.realtime.engine import EngineServer
 from production.realtime.errors import answer_error
 from production.realtime.manager import LocalManager
@@ -43,6 +45,7 @@ class Server(socketio.Server):  # type: ignore[misc]
     def __init__(self, *, max_attachments: int, **options: Any) -> None:
         super().__init__(**options)
         self.max_attachments = max_attachments
+        self.qualities = Qualities()
 
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer
@@ -118,7 +121,27 @@ class Server(socketio.Server):  # type: ignore[misc]
         with structlog.contextvars.bound_contextvars(
             session=args[0], event_name=event, namespace=namespace, request_id=uuid.uuid4().hex
         ):
-            return super()._trigger_event(event, namespace, *args)
+            if event == heartbeat.EVENT and not self._has_handler(event, namespace):
+                return self._answer_heartbeat(namespace, *args)
+            try:
+                return super()._trigger_event(event, namespace, *args)
+            finally:
+                if event == "disconnect":
+                    self.qualities.forget(args[0])
+
+    def _has_handler(self, event: str, namespace: str) -> bool:
+        handler, _ = self._get_event_handler(event, namespace, ())
+        by_class, _ = self._get_namespace_handler(namespace, ())
+        return handler is not None or hasattr(by_class, f"on_{event}")
+
+    def _answer_heartbeat(self, namespace: str, sid: str, *arguments: Any) -> dict[str, Any]:
+        acknowledgement, figures = heartbeat.answer(*arguments)
+        if figures is not None:
+            self.qualities.note(sid, figures)
+            # Its disconnect handler may have run meanwhile, and would not run again.
+            if not self.manager.is_connected(sid, namespace):
+                self.qualities.forget(sid)
+        return acknowledgement
 
     def _disconnect_takes_reason(self, namespace: str) -> bool:
         """Tell whether the disconnect handler wants the reason; before 5.5 it was not given one."""

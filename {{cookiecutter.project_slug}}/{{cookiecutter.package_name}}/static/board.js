@@ -1,167 +1,19 @@
-// The live board. Two halves that know nothing of each other's inside:
-// `openConnection` speaks to the service, `createBoard` writes to the page;
-// `start` at the end ties them together.
+// The live board: what it shows. The connection and the channels are the layer's, see
+// production/browser/static.
 
-// --- The connection ---------------------------------------------------------
-
-const ANSWER_TIMEOUT = 10_000;
-const RESUBSCRIBE_DELAY = 1000;
-
-/** A request that the service refused, or that got no answer. */
-class RequestError extends Error {
-  constructor({ code, message, request_id: requestId }) {
-    super(message);
-    this.name = "RequestError";
-    this.code = code;
-    this.requestId = requestId;
-  }
-}
-
-/**
- * Connect to the service that served this page and stay connected.
- *
- * `on` holds the callbacks: `state({ name, message, retrying })` with the name
- * `connected`, `reconnecting` or `offline`, `transport(name)`, `hello(connectionAck)`,
- * `roundTrip(milliseconds or null)`, `channels(names)`, `update(update)`,
- * `gap({ channel, from, to })` and `error(requestError or null)`.
- *
- * Each update arrives once and in order, whatever happened to the connection. What was missed and is
- * no longer kept is a gap; its `to` is null if the channel's numbers have started again.
- */
-function openConnection(io, defaultChannels, on) {
-  const socket = io();
-  const wanted = new Set(defaultChannels);
-  // The last update of each channel that was seen: its `sequence` and `epoch`.
-  const seen = new Map();
-  let heartbeat;
-  let resubscription;
-
-  async function request(event, payload, timeout = ANSWER_TIMEOUT) {
-    if (!socket.connected) {
-      throw new RequestError({ code: "not_connected", message: "Not connected, so nothing was sent." });
-    }
-    let answer;
-    try {
-      answer = await socket.timeout(timeout).emitWithAck(event, payload);
-    } catch {
-      throw new RequestError({ code: "no_answer", message: "The service did not answer." });
-    }
-    if (!answer?.ok) {
-      throw new RequestError(answer?.error ?? { code: "no_error", message: "The service refused without a reason." });
-    }
-    return answer;
-  }
-
-  async function subscribe(names) {
-    const before = new Map(seen);
-    const known = names.filter((name) => before.has(name));
-    const pick = (key) => Object.fromEntries(known.map((name) => [name, before.get(name)[key]]));
-    const answer = await request("subscribe", { channels: names, after: pick("sequence"), epochs: pick("epoch") });
-    names.forEach((name) => wanted.add(name));
-    on.channels(answer.channels);
-    // Updates that came before the answer know better, and have shown what was missing before them.
-    names.filter((name) => seen.get(name) === before.get(name)).forEach((name) => {
-      if (answer.gaps[name]) {
-        on.gap({ channel: name, ...answer.gaps[name] });
-      }
-      if (name in answer.sequences) {
-        seen.set(name, { sequence: answer.sequences[name], epoch: answer.epochs[name] });
-      }
-    });
-  }
-
-  /** Ask for what was missed until the service knows. */
-  async function resubscribe() {
-    try {
-      await subscribe([...wanted]);
-      on.error(null);
-    } catch (error) {
-      on.error(error);
-      if (error.code === "unavailable") {
-        resubscription = setTimeout(resubscribe, RESUBSCRIBE_DELAY * (0.5 + Math.random()));
-      }
-    }
-  }
-
-  function receive(update) {
-    const { channel, sequence, epoch } = update;
-    const last = seen.get(channel);
-    if (last?.epoch === epoch && sequence <= last.sequence) {
-      return;
-    }
-    seen.set(channel, { sequence, epoch });
-    if (last?.epoch && last.epoch !== epoch) {
-      on.gap({ channel, from: last.sequence + 1, to: null });
-    } else if (last && sequence > last.sequence + 1) {
-      on.gap({ channel, from: last.sequence + 1, to: sequence - 1 });
-    }
-    on.update(update);
-  }
-
-  async function unsubscribe(names) {
-    const { channels } = await request("unsubscribe", { channels: names });
-    names.forEach((name) => wanted.delete(name) && seen.delete(name));
-    on.channels(channels);
-  }
-
-  async function measureRoundTrip(timeout) {
-    const start = performance.now();
-    try {
-      await request("heartbeat", { sent_at: new Date().toISOString() }, timeout);
-      on.roundTrip(performance.now() - start);
-    } catch {
-      on.roundTrip(null);
-    }
-  }
-
-  function interrupted(message) {
-    clearInterval(heartbeat);
-    clearTimeout(resubscription);
-    const name = socket.active && navigator.onLine ? "reconnecting" : "offline";
-    on.state({ name, message, retrying: socket.active });
-  }
-
-  socket.on("connect", () => {
-    const { engine } = socket.io;
-    on.state({ name: "connected" });
-    on.transport(engine.transport.name);
-    engine.on("upgrade", (transport) => on.transport(transport.name));
-    if (wanted.size > 0) {
-      resubscribe();
-    }
-  });
-
-  socket.on("connection_ack", (ack) => {
-    const measure = () => measureRoundTrip(ack.heartbeat_timeout * 1000);
-    clearInterval(heartbeat);
-    heartbeat = setInterval(measure, ack.heartbeat_interval * 1000);
-    on.hello(ack);
-    measure();
-  });
-
-  socket.on("update", receive);
-  socket.on("gap", ({ channel, from, to, sequence, epoch }) => {
-    seen.set(channel, { sequence, epoch });
-    on.gap({ channel, from, to });
-  });
-  socket.on("disconnect", (reason) => interrupted(`The connection ended: ${reason}.`));
-  socket.on("connect_error", (error) => {
-    interrupted(`The service ${socket.active ? "cannot be reached" : "refused the connection"}: ${error.message}.`);
-  });
-
-  return {
-    subscribe: (name) => subscribe([name]),
-    unsubscribe: (name) => unsubscribe([name]),
-    publish: (channel, data, id) => request("publish", { channel, data, id }),
-    reconnect: () => socket.connect(),
-  };
-}
-
-// --- The page ---------------------------------------------------------------
+import { Channels } from "../realtime/channels.js";
+import { Realtime } from "../realtime/realtime.js";
 
 const MAX_TEXT = 2000;
 const MAX_LINE = 120;
 const MAX_SPOKEN = 200;
+const NOTHING = "–";
+
+// In the units of the drawing; the scale reaches to so many milliseconds at least.
+const PULSE_BARS = 20;
+const PULSE_STEP = 5;
+const PULSE_HEIGHT = 20;
+const MIN_SCALE = 20;
 const byId = (id) => document.getElementById(id);
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
 
@@ -275,28 +127,67 @@ function createBoard({ maxUpdates, onUnsubscribe }) {
   return { setChannels, addUpdate, addGap, has: (name) => cards.has(name) };
 }
 
-const STATES = { connected: "Connected", reconnecting: "Reconnecting", offline: "Offline" };
+const STATES = {
+  connecting: "Connecting",
+  connected: "Connected",
+  degraded: "Degraded",
+  reconnecting: "Reconnecting",
+  offline: "Offline",
+};
 
-function showState({ name, message = "", retrying = false }) {
-  const connected = name === "connected";
-  byId("connection").dataset.state = name;
-  setText(byId("state"), STATES[name]);
-  setText(byId("notice-text"), retrying ? `${message} Trying again.` : message);
-  byId("notice").hidden = connected;
-  if (!connected) {
-    ["transport", "round-trip", "process", "session"].forEach((id) => setText(byId(id), "–"));
+function showStatus({ state, message, retrying }) {
+  const hasSession = state === "connected" || state === "degraded";
+  byId("connection").dataset.state = state;
+  setText(byId("state"), STATES[state]);
+  setText(byId("state-message"), hasSession ? message : "");
+  setText(byId("notice-text"), message && retrying ? `${message} Trying again.` : message);
+  byId("notice").hidden = hasSession || !message;
+  byId("reconnect").hidden = retrying;
+  if (!hasSession) {
+    setText(byId("process"), NOTHING);
+    setText(byId("session"), NOTHING);
   }
 }
 
-function showRoundTrip(milliseconds) {
-  const digits = milliseconds < 10 ? 1 : 0;
-  setText(byId("round-trip"), milliseconds === null ? "no answer" : `${milliseconds.toFixed(digits)} ms`);
+function showQuality({ transport, roundTrips, median, p95, jitter, loss, samples, reconnects, reasons, silence }) {
+  drawPulse(roundTrips);
+  setText(byId("transport"), transport ?? NOTHING);
+  setText(byId("round-trip"), duration(median));
+  setText(byId("p95"), duration(p95));
+  setText(byId("jitter"), duration(jitter));
+  setText(byId("loss"), samples > 0 ? `${Math.round(loss * 100)} %` : NOTHING);
+  setText(byId("reconnects"), String(reconnects));
+  setText(byId("silence"), silence === null ? NOTHING : `${Math.round(silence / 1000)} s ago`);
+  const last = reasons.at(-1);
+  setText(byId("last-reconnect"), last ? `Last at ${clock.format(last.at)}: ${last.reason}.` : "");
+}
+
+/** A bar for each heartbeat, the latest on the right, as high as its answer was late. */
+function drawPulse(roundTrips) {
+  const slowest = Math.max(MIN_SCALE, ...roundTrips);
+  const bars = roundTrips.map((roundTrip, index) => {
+    const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    const height = roundTrip === null ? PULSE_HEIGHT : Math.max(1, (PULSE_HEIGHT * roundTrip) / slowest);
+    const x = PULSE_STEP * (PULSE_BARS - roundTrips.length + index);
+    const box = { x, y: PULSE_HEIGHT - height, width: PULSE_STEP - 2, height };
+    for (const [name, value] of Object.entries(box)) {
+      bar.setAttribute(name, value);
+    }
+    bar.classList.toggle("lost", roundTrip === null);
+    return bar;
+  });
+  byId("pulse").replaceChildren(...bars);
+}
+
+function duration(milliseconds) {
+  return milliseconds === null ? NOTHING : `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
 }
 
 /** Show what was wrong with a form's last request; without an error, clear it. */
 function showProblem(form, error) {
   const where = form.querySelector(".problem");
   where.replaceChildren();
+  where.dataset.code = error?.code ?? "";
   if (error) {
     const trace = document.createElement("small");
     trace.textContent = error.requestId ? `${error.code}, request ${error.requestId}` : "";
@@ -329,8 +220,6 @@ function clear(input, accepted) {
   }
 }
 
-// --- Both together ----------------------------------------------------------
-
 function start() {
   const { defaultChannel, maxUpdates } = document.body.dataset;
   const publishForm = byId("publish");
@@ -341,38 +230,45 @@ function start() {
   if (typeof window.io !== "function") {
     const { src } = byId("client-script");
     byId("desk").hidden = true;
-    showState({ name: "offline", message: `The Socket.IO client could not be loaded from ${src}, so this page cannot connect.` });
+    showStatus({
+      state: "offline",
+      message: `The Socket.IO client could not be loaded from ${src}, so this page cannot connect.`,
+      retrying: false,
+    });
+    byId("reconnect").hidden = true;
     return;
   }
 
+  const connection = new Realtime();
+  const channels = new Channels(connection, [defaultChannel]);
   const board = createBoard({
     maxUpdates: Number(maxUpdates),
-    onUnsubscribe: (name) => connection.unsubscribe(name).then(
+    onUnsubscribe: (name) => channels.unsubscribe([name]).then(
       () => showProblem(subscribeForm, null),
       (error) => showProblem(subscribeForm, error),
     ),
   });
 
-  const connection = openConnection(window.io, [defaultChannel], {
-    state: (state) => {
-      showState(state);
-      byId("reconnect").hidden = state.name === "connected" || state.retrying;
-    },
-    transport: (name) => setText(byId("transport"), name),
-    hello: (ack) => {
-      setText(byId("process"), String(ack.process_id));
-      setText(byId("session"), ack.session_id);
-    },
-    roundTrip: showRoundTrip,
-    channels: board.setChannels,
-    update: board.addUpdate,
-    gap: board.addGap,
-    error: (error) => showProblem(subscribeForm, error),
+  connection.addEventListener("state", ({ detail }) => showStatus(detail));
+  connection.addEventListener("session", () => {
+    if (publishForm.querySelector(".problem").dataset.code === "not_connected") {
+      showProblem(publishForm, null);
+    }
   });
+  connection.addEventListener("quality", ({ detail }) => showQuality(detail));
+  connection.on("connection_ack", (ack) => {
+    setText(byId("process"), String(ack.process_id));
+    setText(byId("session"), ack.session_id);
+  });
+  channels.addEventListener("channels", ({ detail }) => board.setChannels(detail));
+  channels.addEventListener("update", ({ detail }) => board.addUpdate(detail));
+  channels.addEventListener("gap", ({ detail }) => board.addGap(detail));
+  channels.addEventListener("problem", ({ detail }) => showProblem(subscribeForm, detail));
+  setInterval(() => showQuality(connection.quality), 1000);
 
   onSubmit(subscribeForm, async ({ channel }) => {
     const typed = channel.value;
-    await connection.subscribe(typed.trim());
+    await channels.subscribe([typed.trim()]);
     clear(channel, typed);
   });
 
@@ -386,7 +282,7 @@ function start() {
     if (attempt.name !== name || attempt.typed !== typed) {
       attempt = { name, typed, id: createId() };
     }
-    const answer = await connection.publish(name, typed, attempt.id);
+    const answer = await channels.publish(name, typed, { id: attempt.id });
     attempt = {};
     clear(message, typed);
     if (!board.has(answer.channel)) {
@@ -394,7 +290,7 @@ function start() {
     }
   });
 
-  byId("reconnect").addEventListener("click", connection.reconnect);
+  byId("reconnect").addEventListener("click", () => connection.reconnect());
 }
 
 start();
