@@ -47,6 +47,8 @@ ADDED = {
     "Makefile": f"its targets; or use `make -f {TO_MERGE}/Makefile run`",
     "requirements-production.txt": "nothing: the Makefile reads the layer's from there",
     "deploy": "what yours lacks, if you deploy that way",
+    "Dockerfile": f"nothing if `docker build --file {TO_MERGE}/Dockerfile .` does; otherwise its last stage",
+    ".dockerignore": "the lines that yours lacks, the secrets first",
     "MIGRATION.md": "nothing: read it there",
 }
 
