@@ -156,7 +156,9 @@ def stack(bake: Bake, tmp_path: Path, valkey: queues.Valkey) -> Iterator[tuple[s
     """Two containers on two addresses, and nginx before them; new sessions go to the second."""
     app = services(bake)["app"]["environment"]
     port, entry = free_port(), free_port()
-    addresses = dict(zip(("app", *CONTAINERS), ("127.0.0.3", "127.0.0.2", "127.0.0.3"), strict=True))
+    addresses = dict(
+        zip(("app", *CONTAINERS), ("127.0.0.3", "127.0.0.2", "127.0.0.3"), strict=True)
+    )
     with contextlib.ExitStack() as stack:
         names = stack.enter_context(answering(addresses))
         for name in CONTAINERS:
@@ -179,7 +181,10 @@ def stack(bake: Bake, tmp_path: Path, valkey: queues.Valkey) -> Iterator[tuple[s
             .replace("/tmp/", f"{tmp_path}/")
         )
         assert "${" not in configuration
-        yield stack.enter_context(whole_nginx(tmp_path, configuration, entry)), names
+        url = stack.enter_context(whole_nginx(tmp_path, configuration, entry))
+        # Until it has looked the name up, it has nobody to ask.
+        eventually(lambda: http("GET", f"{url}/health/ready").status == 200, PATIENCE)
+        yield url, names
 
 
 def test_nginx_finds_the_container_of_a_session(stack: tuple[str, NameServer]) -> None:
