@@ -50,7 +50,9 @@ def test_it_serves_pages_and_sessions_and_leaves(binary: Path, tmp_path: Path, m
         served.wait_until_ready()
         page = http("GET", f"{served.url}/")
         assert page.status == 200
-        for style in re.findall(rb'href="(/[^"]+\.css)', page.body):
+        styles = re.findall(rb'href="(/[^"]+\.css)', page.body)
+        assert len(styles) == 2
+        for style in styles:
             assert http("GET", f"{served.url}{style.decode()}").status == 200
         polling = PollingSession(served.url)
         polling.connect_namespace()
