@@ -24,6 +24,7 @@ SECRET = "a-secret-for-tests-0123456789-abcdef"
 @pytest.fixture(scope="module")
 def binary(requires: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The binary of a new service, away from the project, with settings beside it."""
+    requires("objdump")
     project = generate(tmp_path_factory.mktemp("project") / "output", {})
     bin_directory = Path(sys.executable).parent
     built = project.run(
