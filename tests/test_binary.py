@@ -1,8 +1,4 @@
-"""The single-file binary: built for real, and served from a directory in which nothing else is.
-
-It is built in the environment of the tests, where the libraries of all modes are; a project's own has
-those of one.
-"""
+"""The single-file binary: built for real, from what a project's lock names, and served where nothing else is."""
 
 from __future__ import annotations
 
@@ -14,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from baking import ASYNC_MODES, BakedProject, clean_environment, generate
+from baking import BakedProject, clean_environment, generate
 from rawclient import PollingSession, http, open_websocket
 from served import STOP_TIME, ServedProject
 
 SECRET = "a-secret-for-tests-0123456789-abcdef"
+LARGEST = 32_000_000
+"""Bytes; README.md of deploy says how many it has."""
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +24,17 @@ def binary(requires: Callable[[str], str], tmp_path_factory: pytest.TempPathFact
     """The binary of a new service, away from the project, with settings beside it."""
     requires("objdump")
     project = generate(tmp_path_factory.mktemp("project") / "output", {})
-    bin_directory = Path(sys.executable).parent
-    built = project.run(
-        *(requires("make"), "binary", f"BIN={bin_directory}", f"INSTALLED={bin_directory}/python")
-    )
-    assert built.returncode == 0, built.stdout
+    uv = str(Path(sys.executable).with_name("uv"))
+    make = (requires("make"), f"TOOLS={sys.prefix}")
+    for command in (
+        (*make, "lock"),
+        (uv, "venv", "--quiet", "--python", sys.executable, ".venv"),
+        (uv, "pip", "install", "--quiet", "--requirement", "requirements.txt", "pyinstaller"),
+        ("touch", ".venv/.installed"),
+        (*make, "binary"),
+    ):
+        done = project.run(*command)
+        assert done.returncode == 0, done.stdout
     path = tmp_path_factory.mktemp("elsewhere") / "live-board"
     (project.path / "dist" / "live-board").rename(path)
     path.with_name(".env").write_text(f"SECRET_KEY={SECRET}\nSERVICE_NAME=beside-it\n")
@@ -44,7 +48,11 @@ def served_by(binary: Path, directory: Path, **environment: str) -> ServedProjec
     )
 
 
-@pytest.mark.parametrize("mode", ASYNC_MODES)
+def test_it_is_as_large_as_the_documentation_says(binary: Path) -> None:
+    assert binary.stat().st_size < LARGEST
+
+
+@pytest.mark.parametrize("mode", ["eventlet", "threading"])
 def test_it_serves_pages_and_sessions_and_leaves(binary: Path, tmp_path: Path, mode: str) -> None:
     served = served_by(binary, tmp_path, ASYNC_MODE=mode)
     try:
