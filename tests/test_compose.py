@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ import redis
 import yaml
 
 import queues
-from baking import Bake
+from baking import Bake, BakedProject, adopt
 from nameserver import NameServer, answering
 from production.process.configuration import CLOSING_TIME
 from production.settings import load_settings
@@ -27,6 +28,7 @@ from rawclient import PATIENCE, PollingSession, http, open_websocket
 from served import ServedProject, free_port
 from waiting import eventually
 
+APPS = Path(__file__).parent / "adopted"
 FILES = ("compose.yaml", "compose.dev.yaml")
 PASSWORD = "a-password-for-tests"
 GIVEN = {"SECRET_KEY": "a-secret-for-tests-0123456789-abcdef", "VALKEY_PASSWORD": PASSWORD}
@@ -64,13 +66,34 @@ def services(bake: Bake, name: str = "compose.yaml", **answers: str) -> dict[str
     return dict(document["services"])
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_it_has_the_published_schema(bake: Bake, name: str) -> None:
-    outcome = bake().run(
+def check_schema(project: BakedProject, name: str) -> None:
+    """Check a file against the published schema of Compose."""
+    outcome = project.run(
         *(sys.executable, "-m", "check_jsonschema"),
         *("--builtin-schema", "vendor.compose-spec", name),
     )
     assert outcome.returncode == 0, outcome.stdout
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_it_has_the_published_schema(bake: Bake, name: str) -> None:
+    check_schema(bake(), name)
+
+
+def test_an_adopted_app_runs_once_until_its_owner_says_that_it_may_run_more_often(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "app"
+    shutil.copytree(APPS / "main_guard", folder)
+    project = adopt(folder, "python main.py --greeting hello")
+    check_schema(project, "compose.yaml")
+    document = yaml.safe_load(interpolated(project.text("compose.yaml"), GIVEN))
+    app = document["services"]["app"]
+    assert (app["environment"]["WEB_CONCURRENCY"], app["environment"]["SEVERAL_WORKERS"]) == (
+        1,
+        False,
+    )
+    assert [file["path"] for file in app["env_file"]] == [".env", "production.env"]
 
 
 @pytest.mark.parametrize("secret", GIVEN)

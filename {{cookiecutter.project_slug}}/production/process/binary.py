@@ -13,7 +13,7 @@ from pathlib import Path
 
 def main() -> None:
     """Run the module that is named on the command line, or else gunicorn."""
-    if sys.argv[1:2] == ["-m"]:
+    if sys.argv[1:2] == ["-m"] and len(sys.argv) > 2:
         module = sys.argv[2]
         del sys.argv[1:3]
         runpy.run_module(module, run_name="__main__", alter_sys=True)
