@@ -47,11 +47,20 @@ ADDED = {
     "Makefile": f"its targets; or use `make -f {TO_MERGE}/Makefile run`",
     "requirements-production.txt": "nothing: the Makefile reads the layer's from there",
     "deploy": "what yours lacks, if you deploy that way",
+    "Dockerfile": f"nothing if `docker build --file {TO_MERGE}/Dockerfile .` does; otherwise its last stage",
+    ".dockerignore": "the lines that yours lacks, the secrets first",
+    "compose.yaml": f"nothing if `docker compose --project-directory . --file {TO_MERGE}/compose.yaml up` does; "
+    "otherwise its services",
+    "compose.dev.yaml": "nothing: name it with --file",
+    "Procfile": "its line `web`",
     "MIGRATION.md": "nothing: read it there",
 }
 
 # Names that mean the same to the program that reads the file.
-SAME_FILE = {"Makefile": ("GNUmakefile", "makefile", "Makefile")}
+SAME_FILE = {
+    "Makefile": ("GNUmakefile", "makefile", "Makefile"),
+    "compose.yaml": ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"),
+}
 
 # What another file says where a name is taken, so that all of it works without merging: the name
 # that is taken, the file, and the words there before and after.
@@ -71,6 +80,25 @@ INSTEAD = (
         f"{TO_MERGE}/requirements-production.txt",
     ),
     ("Makefile", "MIGRATION.md", "    make ", f"    make -f {TO_MERGE}/Makefile "),
+    ("Makefile", "Dockerfile", "run make lock", f"run make -f {TO_MERGE}/Makefile lock"),
+    (
+        "gunicorn.conf.py",
+        "Dockerfile",
+        'CMD ["gunicorn"',
+        f'CMD ["gunicorn", "--config", "{TO_MERGE}/gunicorn.conf.py"',
+    ),
+    (
+        "gunicorn.conf.py",
+        "Procfile",
+        " gunicorn",
+        f" gunicorn --config {TO_MERGE}/gunicorn.conf.py",
+    ),
+    (
+        "Dockerfile",
+        "compose.yaml",
+        "build: .",
+        f"build:\n      context: .\n      dockerfile: {TO_MERGE}/Dockerfile",
+    ),
 )
 
 
@@ -85,10 +113,12 @@ def write_environment_file(project: Path) -> None:
 
 
 def environment_file() -> str:
-    """Draw a secret that no other project shares."""
+    """Draw secrets that no other project shares."""
     return (
         "# What is particular to this machine; never commit it. .env.example lists every setting.\n"
         f"SECRET_KEY={secrets.token_urlsafe(48)}\n"
+        "# Of the message queue that compose.yaml runs.\n"
+        f"VALKEY_PASSWORD={secrets.token_urlsafe(24)}\n"
     )
 
 

@@ -41,6 +41,11 @@ ADDED = {
     "Makefile",
     "requirements-production.txt",
     "deploy",
+    "Dockerfile",
+    ".dockerignore",
+    "compose.yaml",
+    "compose.dev.yaml",
+    "Procfile",
     "MIGRATION.md",
 }
 
@@ -254,14 +259,28 @@ class TestWhatIsTheirs:
     ) -> None:
         for name in ("wsgi.py", "gunicorn.conf.py", "makefile", "requirements-production.txt"):
             (folder / name).write_text("mine\n")
+        (folder / "Dockerfile").write_text("mine\n")
         outcome = cookiecutter(folder, "existing_app=python run.py")
         assert "make -f production/to_merge/Makefile run" in outcome.stdout
         to_merge = folder / "production" / "to_merge"
         assert '"production.adopt.wsgi:app"' in (to_merge / "gunicorn.conf.py").read_text()
         makefile = (to_merge / "Makefile").read_text()
         assert "GUNICORN_CMD_ARGS := --config production/to_merge/gunicorn.conf.py " in makefile
-        assert makefile.count("production/to_merge/requirements-production.txt") == 3
+        assert makefile.count("production/to_merge/requirements-production.txt") == 4
+        assert "gunicorn --config production/to_merge/gun" in (folder / "Procfile").read_text()
+        assert (
+            "dockerfile: production/to_merge/Dockerfile\n" in (folder / "compose.yaml").read_text()
+        )
+        image = (to_merge / "Dockerfile").read_text()
+        assert 'CMD ["gunicorn", "--config", "production/to_merge/gunicorn.conf.py"' in image
+        assert "run make -f production/to_merge/Makefile lock" in image
         assert not (folder / "Makefile").exists()
+
+    def test_compose_by_its_older_name_is_not_hidden(self, folder: Path) -> None:
+        (folder / "docker-compose.yml").write_text("mine\n")
+        adopt(folder, "python run.py")
+        assert not (folder / "compose.yaml").exists()
+        assert (folder / "production" / "to_merge" / "compose.yaml").exists()
 
     def test_a_dangling_link_keeps_its_name(self, folder: Path) -> None:
         (folder / "wsgi.py").symlink_to("not-mounted")

@@ -13,6 +13,7 @@ import hashlib
 import re
 import secrets
 import socket
+import sys
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,9 @@ from production.modes import AsyncMode
 from production.refusal import ConfigurationError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+# Beside a single-file binary, which unpacks the project where nobody looks.
+ENV_DIRECTORY = Path(sys.executable).parent if hasattr(sys, "frozen") else PROJECT_ROOT
 
 LONGEST_HOST_ID = 24
 
@@ -119,7 +123,7 @@ class Settings(BaseSettings):
     """Everything that can be set, with its default. The environment variable is the upper-case name."""
 
     model_config = SettingsConfigDict(
-        env_file=PROJECT_ROOT / ".env",
+        env_file=ENV_DIRECTORY / ".env",
         env_file_encoding="utf-8",
         toml_file=PROJECT_ROOT / "production.toml",
         extra="ignore",
