@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test bench lint format clean
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{printf "make %-8s  %s\n", $$1, $$2}'
@@ -26,14 +26,17 @@ test: $(VENV)/.test javascript ## Run every test
 	$(BIN)/python -m pytest -m 'not alone' --numprocesses 3 --dist worksteal
 	$(BIN)/python -m pytest -m alone
 
+bench: $(VENV)/.test javascript ## Measure the service beside stock Flask-SocketIO and Node, for three minutes
+	PYTHONPATH=tests $(BIN)/python -m bench
+
 lint: $(VENV)/.test ## Check style and types of the template's own code and of the layer
-	$(BIN)/ruff check --config pyproject.toml template_extension.py existing_project.py hooks tests '$(TEMPLATE)/production'
-	$(BIN)/ruff format --check --config pyproject.toml template_extension.py existing_project.py hooks tests '$(TEMPLATE)/production'
-	$(BIN)/mypy template_extension.py existing_project.py hooks tests '$(TEMPLATE)/production'
+	$(BIN)/ruff check --config pyproject.toml template_extension.py existing_project.py hooks bench tests '$(TEMPLATE)/production'
+	$(BIN)/ruff format --check --config pyproject.toml template_extension.py existing_project.py hooks bench tests '$(TEMPLATE)/production'
+	$(BIN)/mypy template_extension.py existing_project.py hooks bench tests '$(TEMPLATE)/production'
 
 format: $(VENV)/.test ## Rewrite the code in the agreed style
-	$(BIN)/ruff check --fix --config pyproject.toml template_extension.py existing_project.py hooks tests '$(TEMPLATE)/production'
-	$(BIN)/ruff format --config pyproject.toml template_extension.py existing_project.py hooks tests '$(TEMPLATE)/production'
+	$(BIN)/ruff check --fix --config pyproject.toml template_extension.py existing_project.py hooks bench tests '$(TEMPLATE)/production'
+	$(BIN)/ruff format --config pyproject.toml template_extension.py existing_project.py hooks bench tests '$(TEMPLATE)/production'
 
 clean: ## Remove .venv, the demo and every cache
 	rm -rf $(VENV) .cache build tests/js/node_modules .mypy_cache .pytest_cache .ruff_cache

@@ -44,6 +44,12 @@ class Valkey:
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
+    def pid(self) -> int:
+        """Its process id, while it runs."""
+        assert self._process
+        return self._process.pid
+
+    @property
     def client(self) -> Any:
         """A client of the test's own."""
         return redis.Redis(port=self.port, password=self._password, decode_responses=True)

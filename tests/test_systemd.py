@@ -78,7 +78,9 @@ def test_systemd_understands_the_units(
 ) -> None:
     for path in units.glob("live-board*"):
         # What is not installed here, and must be for systemd to be content.
-        text = path.read_text().replace("/srv/live-board/.venv/bin/gunicorn", sys.executable)
+        text = re.sub(
+            "/srv/live-board/.venv/bin/(gunicorn|python)", sys.executable, path.read_text()
+        )
         (tmp_path / path.name).write_text(text)
     said = analyze(
         requires("systemd-analyze"),
@@ -109,6 +111,32 @@ def test_the_limits_fit_the_settings(units: Path, instance: str) -> None:
     assert int(service["LimitNOFILE"]) >= 2 * sessions + 128 + OTHER_DESCRIPTORS
     assert int(service["TasksMax"]) >= sessions * (os.cpu_count() or 1)
     assert float(service["WatchdogSec"]) >= 2 * default("worker_timeout")
+
+
+def test_a_reload_is_refused_that_would_end_the_service(bake: Bake) -> None:
+    project = bake()
+    unit = (project.path / UNITS / "live-board.service").read_text()
+    first, last = re.findall("^ExecReload=(.*)", unit, re.MULTILINE)
+    assert last == "/bin/kill -HUP $MAINPID"
+    interpreter, *arguments = first.split()
+    assert interpreter == "/srv/live-board/.venv/bin/python"
+
+    def reload(**environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=project.path,
+            env={**clean_environment(), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
+    refused = reload(SECRET_KEY="short")
+    assert refused.returncode != 0
+    assert "SECRET_KEY has 5 characters" in refused.stdout
+    taken = reload()
+    assert taken.returncode == 0, taken.stdout
 
 
 class Systemd:

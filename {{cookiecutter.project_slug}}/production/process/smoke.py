@@ -2,7 +2,8 @@
 
     python -m production.process.smoke
 
-It needs nothing but the service itself: no queue, no proxy, no client library.
+It needs nothing but the service itself: no queue, no proxy, no client library. Beside a service that
+runs it tries what a reload would bring, before the workers are replaced that work.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--path", default="socket.io", help="where Socket.IO is (default: socket.io)"
     )
     options = parser.parse_args(arguments)
-    with gunicorn(1) as service:
+    # The address for metrics is that of the service that runs.
+    with gunicorn(1, METRICS_BIND="") as service:
         session = open_session(service.port, options.path)
         say("session", session, "opened")
 
