@@ -356,6 +356,11 @@ class World:
 """
 
 
+def test_a_comment_in_a_makefile_starts_nothing(tmp_path: Path) -> None:
+    makefile = "stack: ## Run gunicorn with 4 workers\n\tdocker compose up # not gunicorn app:app\n"
+    assert not check_folder(write(tmp_path, {"app.py": APP, "Makefile": makefile})).findings
+
+
 class TestStateVerdict:
     @pytest.mark.parametrize("code", ["FSP301", "FSP302", "FSP303", "FSP308", "FSP309"])
     def test_state_is_found_with_its_evidence(self, code: str, tmp_path: Path) -> None:
