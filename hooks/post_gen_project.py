@@ -10,10 +10,12 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 # Read as data, so that no answer can become code.
@@ -63,6 +65,12 @@ INSTEAD = (
         "export PIP_DISABLE_PIP_VERSION_CHECK := 1\n",
         "export PIP_DISABLE_PIP_VERSION_CHECK := 1\n"
         f"export GUNICORN_CMD_ARGS := --config {TO_MERGE}/gunicorn.conf.py $(GUNICORN_CMD_ARGS)\n",
+    ),
+    (
+        "gunicorn.conf.py",
+        "deploy/systemd/*.service",
+        "ExecStart=",
+        f'Environment="GUNICORN_CMD_ARGS=--config {TO_MERGE}/gunicorn.conf.py"\nExecStart=',
     ),
     (
         "requirements-production.txt",
@@ -115,6 +123,7 @@ class Delivery:
         self._staged = staged
         self._project = project
         self._created: list[Path] = []
+        self._brought: dict[str, list[str]] = {}
         self.updating = (project / "production").is_dir()
         self.added: list[str] = []
         self.kept: dict[str, str] = {}
@@ -123,16 +132,19 @@ class Delivery:
         """Bring everything, or nothing."""
         with (self._staged / "production.toml").open("a", encoding="utf-8", newline="\n") as file:
             file.write(app_settings())
-        brought = {name: list(self._files_of(name)) for name in ADDED}
-        others = {name: files for name, files in brought.items() if name != "MIGRATION.md"}
-        self._keep_what_is_taken(others)
-        self._write_migration()
-        self._keep_what_is_taken({"MIGRATION.md": brought["MIGRATION.md"]})
+        self._brought = {name: list(self._files_of(name)) for name in ADDED}
+        for name in ADDED:
+            if name == "MIGRATION.md":
+                # It says what else is taken.
+                self._write_migration()
+            self.kept.update(
+                {file: ADDED[name] for file in self._brought[name] if self._is_taken(file)}
+            )
         try:
             self._bring_layer()
-            for name, files in brought.items():
+            for name, files in self._brought.items():
                 if [file for file in files if self._bring(file)]:
-                    self.added.append(self._shown(name))
+                    self.added.append(_shown(name, files))
         except BaseException:
             self._take_back()
             raise
@@ -143,19 +155,51 @@ class Delivery:
         found = sorted(path.rglob("*")) if path.is_dir() else [path]
         yield from (file.relative_to(self._staged).as_posix() for file in found if file.is_file())
 
-    def _shown(self, name: str) -> str:
-        return f"{name}/" if (self._staged / name).is_dir() else name
+    def kept_names(self) -> Iterator[tuple[str, str]]:
+        """Yield what stays the app's, a directory of which nothing was brought as one, and what to merge."""
+        for name, files in self._brought.items():
+            kept = [file for file in files if file in self.kept]
+            yield from (
+                (file, ADDED[name]) for file in ([_shown(name, files)] if kept == files else kept)
+            )
 
-    def _keep_what_is_taken(self, brought: dict[str, list[str]]) -> None:
-        for name, files in brought.items():
-            self.kept.update({file: ADDED[name] for file in files if self._is_taken(file)})
+    def _the_layers(self) -> Iterable[str]:
+        """Return what the app's owner can remove: nothing in it is the app's."""
+        theirs = set(self.kept)
+        if not self._may_be_ours("MIGRATION.md"):
+            theirs.add("MIGRATION.md")
+        ours = [file for files in self._brought.values() for file in files if file not in theirs]
+        return dict.fromkeys(self._outermost(file, set(ours)) for file in ours)
+
+    def _may_be_ours(self, name: str) -> bool:
+        """Tell whether a file is not there or begins as the layer's, of which the rest is not known yet."""
+        path = self._project / name
+        if not os.path.lexists(path):
+            return True
+        title = self._text(name).partition("\n")[0]
+        return path.is_file() and path.read_bytes().startswith(title.encode())
+
+    def _outermost(self, file: str, ours: set[str]) -> str:
+        """Return the outermost directory around a file that holds nothing else, or the file."""
+        for directory in _directories(file):
+            if self._is_ours(directory, ours):
+                return f"{directory.as_posix()}/"
+        return file
+
+    def _is_ours(self, directory: Path, ours: set[str]) -> bool:
+        """Tell whether a directory has, or will have, nothing but the layer's files in it."""
+        return all(
+            path.relative_to(self._project).as_posix() in ours
+            for path in (self._project / directory).rglob("*")
+            if path.is_symlink() or not path.is_dir()
+        )
 
     def _is_taken(self, name: str) -> bool:
         """Tell whether the app has another file of that name; one that is the same is no matter.
 
         A directory that is a link, or no directory at all, takes every name in it.
         """
-        directories = [self._project / parent for parent in Path(name).parents[:-1]]
+        directories = [self._project / parent for parent in _directories(name)]
         if any(os.path.lexists(path) and not _is_own_directory(path) for path in directories):
             return True
         for taken in SAME_FILE.get(name, (name,)):
@@ -192,7 +236,7 @@ class Delivery:
             self._created.append(target)
         text = self._text(name)
         for taken, place, old, new in INSTEAD:
-            if taken in self.kept and place == name:
+            if taken in self.kept and fnmatchcase(name, place):
                 text = text.replace(old, new)
         with target.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
@@ -217,13 +261,22 @@ class Delivery:
         text = with_findings(path.read_text(encoding="utf-8"), self._staged, self._project)
         kept = (
             f"`{name}` is yours and stays; the layer's is `{TO_MERGE}/{name}`. To merge: {what}."
-            for name, what in self.kept.items()
+            for name, what in self.kept_names()
         )
         notes = packaging_notes(self._project)
         text = text.replace("<!-- kept -->\n", "".join(f"- {line}\n" for line in kept))
         text = text.replace("<!-- packaging -->\n", "".join(f"6. {line}\n" for line in notes))
-        text = text.replace("<!-- added -->", ", ".join(map(self._shown, ADDED)))
+        text = text.replace("<!-- added -->", ", ".join(self._the_layers()))
         path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _shown(name: str, files: list[str]) -> str:
+    return name if files == [name] else f"{name}/"
+
+
+def _directories(file: str) -> list[Path]:
+    """Return the directories that a file is in, the outermost first, without the project's own."""
+    return list(reversed(Path(file).parents))[1:]
 
 
 def _is_own_directory(path: Path) -> bool:
@@ -289,8 +342,12 @@ def adopt(staged: Path) -> str:
     if delivery.updating:
         lines.append("Brought up to date: production/")
     if delivery.kept:
-        lines.append(f"Yours and kept, see {migration}: {', '.join(delivery.kept)}")
-    lines += [f"cd {PROJECT_SLUG}", f"make {makefile}run     # then open http://127.0.0.1:5000"]
+        kept = ", ".join(name for name, _ in delivery.kept_names())
+        lines.append(f"Yours and kept, see {migration}: {kept}")
+    lines += [
+        f"cd {shlex.quote(PROJECT_SLUG)}",
+        f"make {makefile}run     # then open http://127.0.0.1:5000",
+    ]
     return "\n".join(lines)
 
 

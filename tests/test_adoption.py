@@ -124,7 +124,7 @@ class TestWhatIsAdded:
         assert outcome.returncode == 0, outcome.stdout
         added, enter, run = outcome.stdout.splitlines()
         assert set(added.partition(": ")[2].replace("/", "").split(", ")) == ADDED
-        assert enter == f"cd {folder.name}"
+        assert enter == f"cd '{folder.name}'"
         assert run.startswith("make run ")
         assert {path.name for path in folder.iterdir()} == {"run.py"} | ADDED
 
@@ -149,7 +149,7 @@ class TestWhatIsAdded:
         project = adopt(folder, f'python run.py "{ODD_TEXT[0]}" \\\\', async_mode=mode)
         settings = tomllib.loads(project.text("production.toml"))
         assert settings == {
-            "service_name": folder.name,
+            "service_name": "my-app-v2",
             "async_mode": mode,
             "existing_app": f'python run.py "{ODD_TEXT[0]}" \\\\',
         }
@@ -244,7 +244,7 @@ class TestWhatIsTheirs:
         project = adopt(folder, "python run.py")
         after = snapshot(folder)
         assert {name: after[name] for name in before} == before
-        assert "`deploy/nginx/hosts.conf` is yours and stays" in project.text("MIGRATION.md")
+        assert "`deploy/` is yours and stays" in project.text("MIGRATION.md")
         assert (folder / "production" / "to_merge" / "deploy" / "nginx" / "hosts.conf").exists()
         if kind == "link":
             assert not list((tmp_path / "elsewhere").iterdir())
@@ -262,6 +262,41 @@ class TestWhatIsTheirs:
         assert "GUNICORN_CMD_ARGS := --config production/to_merge/gunicorn.conf.py " in makefile
         assert makefile.count("production/to_merge/requirements-production.txt") == 3
         assert not (folder / "Makefile").exists()
+        [unit, several] = sorted((folder / "deploy" / "systemd").glob("*.service"))
+        for text in (unit.read_text(), several.read_text()):
+            assert '"GUNICORN_CMD_ARGS=--config production/to_merge/gunicorn.conf.py"\n' in text
+
+    def test_the_doctor_has_nothing_to_say_of_the_layer_s_files(self, folder: Path) -> None:
+        app = APP.replace("(app)", "(app, async_mode='gevent', ping_timeout=60)", 1)
+        (folder / "run.py").write_text(app)
+        (folder / "gunicorn.conf.py").write_text("bind = '0.0.0.0:80'\n")
+        project = adopt(folder, "python run.py")
+        outcome = project.run(sys.executable, "-m", "production.doctor", "check", ".")
+        assert outcome.returncode == 0, outcome.stdout
+
+    def test_going_back_removes_nothing_of_theirs(self, folder: Path) -> None:
+        mine = ("Makefile", "wsgi.py", "deploy/deploy.sh", "deploy/nginx/hosts.conf")
+        for name in mine:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("mine\n")
+        before = snapshot(folder)
+        report = adopt(folder, "python run.py").text("MIGRATION.md").partition("## Going back")[2]
+        remove, _, _ = report.partition(": ")[2].partition(".\nThe app starts")
+        for name in remove.split(", "):
+            path = folder / name
+            shutil.rmtree(path, ignore_errors=True) if name.endswith("/") else path.unlink()
+        assert snapshot(folder) == before
+
+    def test_a_folder_with_an_odd_name(self, folder: Path) -> None:
+        odd = folder.rename(folder.with_name('Zoë\'s "$app"'))
+        outcome = cookiecutter(odd, "existing_app=python run.py")
+        assert outcome.returncode == 0, outcome.stdout
+        [enter] = [line for line in outcome.stdout.splitlines() if line.startswith("cd ")]
+        entered = subprocess.run(
+            ["/bin/sh", "-c", enter], cwd=odd.parent, capture_output=True, check=False
+        )
+        assert entered.returncode == 0, entered.stderr
+        assert tomllib.loads((odd / "production.toml").read_text())["service_name"] == "zoe-s-app"
 
     def test_a_dangling_link_keeps_its_name(self, folder: Path) -> None:
         (folder / "wsgi.py").symlink_to("not-mounted")
@@ -374,6 +409,13 @@ class TestRefusals:
     def test_a_folder_is_named_by_one_name(self, folder: Path, slug: str) -> None:
         sentence = refusal(folder, "existing_app=run.py", f"project_slug={slug}")
         assert "is not the name of a folder" in sentence
+
+    @pytest.mark.parametrize("name", ["app{{x}}", "{% x"])
+    def test_a_folder_whose_name_is_a_template(self, folder: Path, name: str) -> None:
+        sentence = refusal(folder.rename(folder.with_name(name)), "existing_app=python run.py")
+        assert sentence.endswith(
+            "is what cookiecutter takes for a template: rename the folder first."
+        )
 
     def test_hooks_that_do_not_run_leave_the_folder_s_files_alone(self, folder: Path) -> None:
         (folder / "tests").mkdir()
