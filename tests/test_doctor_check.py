@@ -356,6 +356,12 @@ class World:
 """
 
 
+def test_a_command_in_the_background_is_left_running(tmp_path: Path) -> None:
+    text = APP + "import os\nos.system('celery -A tasks worker &')\n"
+    (one,) = check_folder(write(tmp_path, {"app.py": text})).findings
+    assert one.code == "FSP311"
+
+
 def test_a_comment_in_a_makefile_starts_nothing(tmp_path: Path) -> None:
     makefile = "stack: ## Run gunicorn with 4 workers\n\tdocker compose up # not gunicorn app:app\n"
     assert not check_folder(write(tmp_path, {"app.py": APP, "Makefile": makefile})).findings
