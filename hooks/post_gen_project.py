@@ -6,6 +6,7 @@ there it goes into the folder, as far as its names are free; then that directory
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -34,6 +35,9 @@ NEXT_STEPS = f"""\
 cd {PROJECT_SLUG}
 make run     # then open http://127.0.0.1:5000
 make test    # the service's own tests"""
+
+# Where it is written, as cruft writes it, what the layer is generated from, and what was brought.
+RECORD = "production/.cruft.json"
 
 # Where a file goes whose name is taken.
 TO_MERGE = "production/to_merge"
@@ -123,9 +127,12 @@ class Delivery:
         self._staged = staged
         self._project = project
         self._created: list[Path] = []
+        self._replaced: dict[Path, bytes] = {}
+        self._recorded = recorded(project)
         self._brought: dict[str, list[str]] = {}
         self.updating = (project / "production").is_dir()
         self.added: list[str] = []
+        self.renewed: list[str] = []
         self.kept: dict[str, str] = {}
 
     def run(self) -> None:
@@ -145,6 +152,7 @@ class Delivery:
             for name, files in self._brought.items():
                 if [file for file in files if self._bring(file)]:
                     self.added.append(_shown(name, files))
+            self._write_record()
         except BaseException:
             self._take_back()
             raise
@@ -195,7 +203,7 @@ class Delivery:
         )
 
     def _is_taken(self, name: str) -> bool:
-        """Tell whether the app has another file of that name; one that is the same is no matter.
+        """Tell whether the app has another file of that name; one as it was brought is not the app's.
 
         A directory that is a link, or no directory at all, takes every name in it.
         """
@@ -205,10 +213,13 @@ class Delivery:
         for taken in SAME_FILE.get(name, (name,)):
             path = self._project / taken
             if os.path.lexists(path):
-                return not path.is_file() or path.read_text(
-                    encoding="utf-8", errors="replace"
-                ) != self._text(name)
+                return not path.is_file() or not (
+                    path.read_bytes() == self._text(name).encode() or self._is_as_brought(taken)
+                )
         return False
+
+    def _is_as_brought(self, name: str) -> bool:
+        return self._recorded.get(name) == _digest(self._project / name)
 
     def _text(self, name: str) -> str:
         return (self._staged / name).read_text(encoding="utf-8")
@@ -219,29 +230,49 @@ class Delivery:
         if not self.updating:
             self._created.append(target)
             self.added.append("production/")
+        shutil.rmtree(self._project / TO_MERGE, ignore_errors=True)
         shutil.copytree(self._staged / "production", target, dirs_exist_ok=True)
-        # Not beside it: the app may come from a template of its own.
-        shutil.copy2(self._staged / ".cruft.json", target)
 
     def _bring(self, name: str) -> bool:
-        """Put a file there, or aside if its name is taken; tell whether it is there now."""
-        if name in self.kept:
-            target = self._project / TO_MERGE / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
-        elif os.path.lexists(target := self._project / name):
-            return False
-        else:
-            self._make_directory(target.parent)
-            self._created.append(target)
+        """Put a file there, or aside if its name is taken; tell whether it is there now and was not."""
         text = self._text(name)
         for taken, place, old, new in INSTEAD:
             if taken in self.kept and fnmatchcase(name, place):
                 text = text.replace(old, new)
+        is_new = name not in self.kept
+        if not is_new:
+            target = self._project / TO_MERGE / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+        elif os.path.lexists(target := self._project / name):
+            is_new = False
+            if target.read_bytes() == text.encode():
+                return False
+            self._replaced[target] = target.read_bytes()
+            self.renewed.append(name)
+            target.unlink()
+        else:
+            self._make_directory(target.parent)
+            self._created.append(target)
         with target.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
         shutil.copymode(self._staged / name, target)
-        return name not in self.kept
+        return is_new
+
+    def _write_record(self) -> None:
+        """Note what was brought, so that the next time it is told from what the app's owner changed.
+
+        In the layer and not beside it: the app may come from a template of its own.
+        """
+        origin = json.loads(self._text(".cruft.json"))
+        origin["brought"] = {
+            file: _digest(self._project / file)
+            for files in self._brought.values()
+            for file in files
+            if file not in self.kept
+        }
+        text = json.dumps(origin, indent=2, ensure_ascii=False)
+        (self._project / RECORD).write_text(text, encoding="utf-8", newline="\n")
 
     def _make_directory(self, directory: Path) -> None:
         if not directory.exists():
@@ -255,6 +286,8 @@ class Delivery:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+        for path, content in self._replaced.items():
+            path.write_bytes(content)
 
     def _write_migration(self) -> None:
         path = self._staged / "MIGRATION.md"
@@ -268,6 +301,20 @@ class Delivery:
         text = text.replace("<!-- packaging -->\n", "".join(f"6. {line}\n" for line in notes))
         text = text.replace("<!-- added -->", ", ".join(self._the_layers()))
         path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def recorded(project: Path) -> dict[str, str]:
+    """Return what an earlier generation has brought: digests by name."""
+    try:
+        text = (project / RECORD).read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    brought: dict[str, str] = json.loads(text).get("brought", {})
+    return brought
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _shown(name: str, files: list[str]) -> str:
@@ -340,7 +387,7 @@ def adopt(staged: Path) -> str:
     if delivery.added:
         lines.append(f"Added to {PROJECT_SLUG}: {', '.join(delivery.added)}")
     if delivery.updating:
-        lines.append("Brought up to date: production/")
+        lines.append(f"Brought up to date: {', '.join(['production/', *delivery.renewed])}")
     if delivery.kept:
         kept = ", ".join(name for name, _ in delivery.kept_names())
         lines.append(f"Yours and kept, see {migration}: {kept}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -314,15 +316,32 @@ class TestWhatIsTheirs:
         before = snapshot(folder)
         outcome = cookiecutter(folder, "existing_app=python run.py")
         assert outcome.returncode == 0, outcome.stdout
-        assert "Brought up to date: production/" in outcome.stdout
-        assert "kept, see production/to_merge/MIGRATION.md: production.toml" in outcome.stdout
+        assert "Brought up to date: production/, MIGRATION.md\n" in outcome.stdout
+        assert "kept, see MIGRATION.md: production.toml\n" in outcome.stdout
         after = snapshot(folder)
-        assert {name for name in before if before[name] != after[name]} == {"production/modes.py"}
+        assert {name for name in before if before[name] != after[name]} == {
+            "production/modes.py",
+            "production/.cruft.json",
+            "MIGRATION.md",
+        }
         assert set(after) - set(before) == {
             "production/to_merge",
             "production/to_merge/production.toml",
-            "production/to_merge/MIGRATION.md",
         }
+
+    def test_what_its_owner_has_not_changed_since_is_renewed(self, folder: Path) -> None:
+        current = adopt(folder, "python run.py").text("Makefile")
+        record = folder / "production" / ".cruft.json"
+        origin = json.loads(record.read_text())
+        for name in ("Makefile", ".env.example"):
+            (folder / name).write_text("of an earlier release\n")
+        origin["brought"]["Makefile"] = hashlib.sha256(b"of an earlier release\n").hexdigest()
+        record.write_text(json.dumps(origin))
+        outcome = cookiecutter(folder, "existing_app=python run.py")
+        assert "Brought up to date: production/, Makefile, MIGRATION.md\n" in outcome.stdout
+        assert "Yours and kept, see MIGRATION.md: .env.example\n" in outcome.stdout
+        assert (folder / "Makefile").read_text() == current
+        assert (folder / ".env.example").read_text() == "of an earlier release\n"
 
     def test_the_same_generation_again_changes_nothing(self, folder: Path) -> None:
         adopt(folder, "python run.py")
