@@ -218,6 +218,13 @@ class Delivery:
                 )
         return False
 
+    def is_aside(self, name: str) -> bool:
+        """Tell whether the layer's file is used from where it is put aside.
+
+        One that was brought, and changed by its owner, goes on to be used.
+        """
+        return name in self.kept and name not in self._recorded
+
     def _is_as_brought(self, name: str) -> bool:
         return self._recorded.get(name) == _digest(self._project / name)
 
@@ -237,7 +244,7 @@ class Delivery:
         """Put a file there, or aside if its name is taken; tell whether it is there now and was not."""
         text = self._text(name)
         for taken, place, old, new in INSTEAD:
-            if taken in self.kept and fnmatchcase(name, place):
+            if self.is_aside(taken) and fnmatchcase(name, place):
                 text = text.replace(old, new)
         is_new = name not in self.kept
         if not is_new:
@@ -265,7 +272,7 @@ class Delivery:
         In the layer and not beside it: the app may come from a template of its own.
         """
         origin = json.loads(self._text(".cruft.json"))
-        origin["brought"] = {
+        origin["brought"] = self._recorded | {
             file: _digest(self._project / file)
             for files in self._brought.values()
             for file in files
@@ -381,7 +388,7 @@ def adopt(staged: Path) -> str:
         delivery.run()
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-    makefile = f"-f {TO_MERGE}/Makefile " if "Makefile" in delivery.kept else ""
+    makefile = f"-f {TO_MERGE}/Makefile " if delivery.is_aside("Makefile") else ""
     migration = f"{TO_MERGE}/MIGRATION.md" if "MIGRATION.md" in delivery.kept else "MIGRATION.md"
     lines = []
     if delivery.added:

@@ -343,6 +343,18 @@ class TestWhatIsTheirs:
         assert (folder / "Makefile").read_text() == current
         assert (folder / ".env.example").read_text() == "of an earlier release\n"
 
+    def test_what_its_owner_has_changed_goes_on_to_be_used(self, folder: Path) -> None:
+        adopt(folder, "python run.py")
+        for name in ("gunicorn.conf.py", "requirements-production.txt", "Makefile"):
+            with (folder / name).open("a") as file:
+                file.write("# mine\n")
+        outcome = cookiecutter(folder, "existing_app=python run.py")
+        assert "make run " in outcome.stdout
+        aside = (folder / "production" / "to_merge" / "Makefile").read_text()
+        units = "".join(unit.read_text() for unit in folder.glob("deploy/systemd/*.service"))
+        assert "to_merge" not in aside + units
+        assert "to_merge" not in cookiecutter(folder, "existing_app=python run.py").stdout
+
     def test_the_same_generation_again_changes_nothing(self, folder: Path) -> None:
         adopt(folder, "python run.py")
         before = snapshot(folder)
