@@ -22,6 +22,7 @@ from production.process.metrics_directory import (
     share_metrics,
 )
 from production.process.metrics_listener import keep_listening, stop_listening
+from production.process.reloading import keep_serving
 from production.process.supervisor import supervisor
 
 settings = read_settings()
@@ -51,6 +52,7 @@ loglevel = settings.log_level.lower()
 def on_starting(server):
     """Refuse options of the command line that the service cannot work with; leave systemd to the workers."""
     supervisor.take_over()
+    keep_serving(server)
     check_gunicorn(server.cfg, settings)
     check_worker_count(server, settings)
 
