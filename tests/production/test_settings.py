@@ -53,7 +53,9 @@ def test_an_address_needs_a_port(bind: str) -> None:
         load_settings(secret_key=SECRET, bind=bind)
 
 
-@pytest.mark.parametrize("bind", [":8000", "[::1]:8000,127.0.0.1:8000", "unix:/run/a.sock", "fd://3"])
+@pytest.mark.parametrize(
+    "bind", [":8000", "[::1]:8000,127.0.0.1:8000", "unix:/run/a.sock", "fd://3"]
+)
 def test_the_service_listens_wherever_gunicorn_can(bind: str) -> None:
     assert load_settings(secret_key=SECRET, bind=bind).bind == bind
 
