@@ -44,6 +44,7 @@ try {
     () => (seen.shown = true),
     () => (process.exitCode = 1),
   );
+  // biome-ignore lint/performance/useDomNodeTextContent: what a visitor sees, without scripts and what is hidden
   seen.text = await watcher.innerText("body");
 } finally {
   await browser.close();
