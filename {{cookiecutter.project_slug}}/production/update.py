@@ -132,7 +132,8 @@ def check() -> int:
         if not is_behind(origin, release):
             print(f"Up to date: {VERSION}.")
             return UP_TO_DATE
-        print(f"This project has {VERSION}, the template is at {release.version}: make update.")
+        newest = f"a later commit of {VERSION}" if release.version == VERSION else release.version
+        print(f"This project has {VERSION}, the template is at {newest}: make update.")
         print(release.news(since=VERSION))
         return NEEDS_ATTENTION
 
