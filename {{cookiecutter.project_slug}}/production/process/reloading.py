@@ -1,31 +1,31 @@
-"""A reload that cannot succeed changes nothing."""
+"""A reload that cannot succeed is refused, and the service goes on as it was."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from production.process.configuration import read_settings
+from production.process.configuration import read_settings, worker_class_for
+from production.refusal import ConfigurationError
 
 
-def keep_serving(server: Any) -> None:
-    """Let the master go on with the workers it has where a reload finds settings that are refused.
+def guard_reload(arbiter: Any) -> None:
+    """Look at the settings before a reload; for gunicorn's hook ``on_starting``.
 
-    gunicorn would read its configuration, and with it the settings, when there is no way back, and
-    end with its workers.
+    gunicorn itself reads its configuration first and asks later: a mistake in it ends the master, and
+    with it every session.
 
-    :param server: gunicorn's master, before it starts a worker.
+    :param arbiter: gunicorn's master.
     """
-    reload = server.reload
+    reload = arbiter.reload
 
-    def reload_if_it_can() -> None:
+    def guarded_reload() -> None:
         try:
-            read_settings()
+            worker_class_for(read_settings())
+        except ConfigurationError as refusal:
+            arbiter.log.error("Nothing was reloaded. %s", refusal.message)
         except SystemExit:
-            server.log.error(
-                "Nothing is reloaded: the settings are refused, for the reason above. The workers go "
-                "on with those that they have."
-            )
+            arbiter.log.error("Nothing was reloaded: the settings are refused, as said above.")
         else:
             reload()
 
-    server.reload = reload_if_it_can
+    arbiter.reload = guarded_reload
