@@ -112,6 +112,7 @@ class TestMakefile:
             "format",
             "doctor",
             "assets",
+            "binary",
             "lock",
             "upgrade",
             "audit",

@@ -38,8 +38,8 @@ def opened(kind: str, directory: Path) -> tuple[str, socketserver.BaseServer]:
         path = f"{directory}/s"
         return f"unix:{path}", socketserver.UnixStreamServer(path, Liveness)
     if kind == "any address of IPv6":
-        server = SixthVersion(("::1", 0), Liveness)
-        return f"[::]:{server.server_address[1]}", server
+        sixth = SixthVersion(("::1", 0), Liveness)
+        return f"[::]:{sixth.server_address[1]}", sixth
     server = socketserver.TCPServer(("127.0.0.1", 0), Liveness)
     address = "0.0.0.0" if kind == "any address" else "127.0.0.1"
     return f"{address}:{server.server_address[1]}", server
