@@ -60,7 +60,7 @@ def build(project: BakedProject, tag: str) -> str:
     with _locked():
         _stand_in_for_the_official_images()
         _buildah(
-            *("bud", "--format", "docker", "--layers", "--pull=false", "--tag", tag),
+            *("bud", "--format", "docker", "--layers", "--force-rm", "--pull=false", "--tag", tag),
             *("--isolation", "chroot", "--network", "host"),
             *(f"--volume={path}:{path}:ro" for path in _package_settings()),
             *("--build-arg", f"PYTHON={PYTHON}", str(project.path)),
@@ -130,6 +130,8 @@ def unpacked(image: str) -> Iterator[Container]:
     finally:
         _buildah("umount", name)
         _buildah("rm", name)
+        # Mounted over itself by buildah, it could not be removed; in use by another test, it stays.
+        subprocess.run(["umount", "--quiet", str(CACHE / "storage" / "overlay")], check=False)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@ Dockerfile does, and nothing about them.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import signal
@@ -43,9 +42,8 @@ def builder(requires: Callable[[str], str]) -> Callable[[BakedProject, str], str
     """What builds the image of a project, its dependencies locked before."""
     for tool in ("make", *images.TOOLS):
         requires(tool)
-    if os.geteuid() != 0:
-        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        give_up("only root may unpack a base image and enter it")
+    if subprocess.run(["unshare", "--mount", "true"], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("who runs the tests may not mount, which unpacking and entering an image needs")
 
     def build(project: BakedProject, tag: str) -> str:
         locked = project.run("make", "lock", f"TOOLS={sys.prefix}")
