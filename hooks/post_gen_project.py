@@ -276,25 +276,27 @@ class Delivery:
         for taken, place, old, new in INSTEAD:
             if self.is_aside(taken) and fnmatchcase(name, place):
                 text = text.replace(old, new)
-        is_new = name not in self.kept
-        if not is_new:
-            target = self._project / TO_MERGE / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
-        elif os.path.lexists(target := self._project / name):
-            is_new = False
-            if target.read_bytes() == text.encode():
-                return False
-            self._replaced[target] = target.read_bytes()
-            self.renewed.append(name)
-            target.unlink()
-        else:
+        target = self._project / name
+        if name in self.kept:
+            self._write(self._project / TO_MERGE / name, name, text)
+            return False
+        if not os.path.lexists(target):
             self._make_directory(target.parent)
             self._created.append(target)
+            self._write(target, name, text)
+            return True
+        if not target.is_symlink() and target.read_bytes() != text.encode():
+            self._replaced[target] = target.read_bytes()
+            self.renewed.append(name)
+            self._write(target, name, text)
+        return False
+
+    def _write(self, target: Path, name: str, text: str) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
         with target.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
         shutil.copymode(self._staged / name, target)
-        return is_new
 
     def _write_record(self) -> None:
         """Note what was brought, so that the next time it is told from what the app's owner changed.
@@ -344,9 +346,9 @@ def recorded(project: Path) -> dict[str, str]:
     """Return what an earlier generation has brought: digests by name."""
     try:
         text = (project / RECORD).read_text(encoding="utf-8")
-    except OSError:
+        brought: dict[str, str] = json.loads(text).get("brought", {})
+    except (OSError, ValueError):
         return {}
-    brought: dict[str, str] = json.loads(text).get("brought", {})
     return brought
 
 
