@@ -155,6 +155,11 @@ def check_existing_folder(value: str) -> str | None:
             f"project_slug {quoted(value)} is not the name of a folder: run cookiecutter in the "
             "folder that holds your project, or name that one with --output-dir."
         )
+    if any(opening in value for opening in ("{{", "{%", "{#")):
+        return (
+            f"project_slug {quoted(value)} is what cookiecutter takes for a template: rename the "
+            "folder first."
+        )
     return None
 
 

@@ -6,14 +6,17 @@ there it goes into the folder, as far as its names are free; then that directory
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 # Read as data, so that no answer can become code.
@@ -33,6 +36,9 @@ cd {PROJECT_SLUG}
 make run     # then open http://127.0.0.1:5000
 make test    # the service's own tests"""
 
+# Where it is written, as cruft writes it, what the layer is generated from, and what was brought.
+RECORD = "production/.cruft.json"
+
 # Where a file goes whose name is taken.
 TO_MERGE = "production/to_merge"
 
@@ -47,11 +53,20 @@ ADDED = {
     "Makefile": f"its targets; or use `make -f {TO_MERGE}/Makefile run`",
     "requirements-production.txt": "nothing: the Makefile reads the layer's from there",
     "deploy": "what yours lacks, if you deploy that way",
+    "Dockerfile": f"nothing if `docker build --file {TO_MERGE}/Dockerfile .` does; otherwise its last stage",
+    ".dockerignore": "the lines that yours lacks, the secrets first",
+    "compose.yaml": f"nothing if `docker compose --project-directory . --file {TO_MERGE}/compose.yaml up` does; "
+    "otherwise its services",
+    "compose.dev.yaml": "nothing: name it with --file",
+    "Procfile": "its line `web`",
     "MIGRATION.md": "nothing: read it there",
 }
 
 # Names that mean the same to the program that reads the file.
-SAME_FILE = {"Makefile": ("GNUmakefile", "makefile", "Makefile")}
+SAME_FILE = {
+    "Makefile": ("GNUmakefile", "makefile", "Makefile"),
+    "compose.yaml": ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"),
+}
 
 # What another file says where a name is taken, so that all of it works without merging: the name
 # that is taken, the file, and the words there before and after.
@@ -65,12 +80,37 @@ INSTEAD = (
         f"export GUNICORN_CMD_ARGS := --config {TO_MERGE}/gunicorn.conf.py $(GUNICORN_CMD_ARGS)\n",
     ),
     (
+        "gunicorn.conf.py",
+        "deploy/systemd/*.service",
+        "ExecStart=",
+        f'Environment="GUNICORN_CMD_ARGS=--config {TO_MERGE}/gunicorn.conf.py"\nExecStart=',
+    ),
+    (
         "requirements-production.txt",
         "Makefile",
         "requirements-production.txt",
         f"{TO_MERGE}/requirements-production.txt",
     ),
     ("Makefile", "MIGRATION.md", "    make ", f"    make -f {TO_MERGE}/Makefile "),
+    ("Makefile", "Dockerfile", "run make lock", f"run make -f {TO_MERGE}/Makefile lock"),
+    (
+        "gunicorn.conf.py",
+        "Dockerfile",
+        'CMD ["gunicorn"',
+        f'CMD ["gunicorn", "--config", "{TO_MERGE}/gunicorn.conf.py"',
+    ),
+    (
+        "gunicorn.conf.py",
+        "Procfile",
+        " gunicorn",
+        f" gunicorn --config {TO_MERGE}/gunicorn.conf.py",
+    ),
+    (
+        "Dockerfile",
+        "compose.yaml",
+        "build: .",
+        f"build:\n      context: .\n      dockerfile: {TO_MERGE}/Dockerfile",
+    ),
 )
 
 
@@ -85,10 +125,12 @@ def write_environment_file(project: Path) -> None:
 
 
 def environment_file() -> str:
-    """Draw a secret that no other project shares."""
+    """Draw secrets that no other project shares."""
     return (
         "# What is particular to this machine; never commit it. .env.example lists every setting.\n"
         f"SECRET_KEY={secrets.token_urlsafe(48)}\n"
+        "# Of the message queue that compose.yaml runs.\n"
+        f"VALKEY_PASSWORD={secrets.token_urlsafe(24)}\n"
     )
 
 
@@ -115,24 +157,32 @@ class Delivery:
         self._staged = staged
         self._project = project
         self._created: list[Path] = []
+        self._replaced: dict[Path, bytes] = {}
+        self._recorded = recorded(project)
+        self._brought: dict[str, list[str]] = {}
         self.updating = (project / "production").is_dir()
         self.added: list[str] = []
+        self.renewed: list[str] = []
         self.kept: dict[str, str] = {}
 
     def run(self) -> None:
         """Bring everything, or nothing."""
         with (self._staged / "production.toml").open("a", encoding="utf-8", newline="\n") as file:
             file.write(app_settings())
-        brought = {name: list(self._files_of(name)) for name in ADDED}
-        others = {name: files for name, files in brought.items() if name != "MIGRATION.md"}
-        self._keep_what_is_taken(others)
-        self._write_migration()
-        self._keep_what_is_taken({"MIGRATION.md": brought["MIGRATION.md"]})
+        self._brought = {name: list(self._files_of(name)) for name in ADDED}
+        for name in ADDED:
+            if name == "MIGRATION.md":
+                # It says what else is taken.
+                self._write_migration()
+            self.kept.update(
+                {file: ADDED[name] for file in self._brought[name] if self._is_taken(file)}
+            )
         try:
             self._bring_layer()
-            for name, files in brought.items():
+            for name, files in self._brought.items():
                 if [file for file in files if self._bring(file)]:
-                    self.added.append(self._shown(name))
+                    self.added.append(_shown(name, files))
+            self._write_record()
         except BaseException:
             self._take_back()
             raise
@@ -143,28 +193,70 @@ class Delivery:
         found = sorted(path.rglob("*")) if path.is_dir() else [path]
         yield from (file.relative_to(self._staged).as_posix() for file in found if file.is_file())
 
-    def _shown(self, name: str) -> str:
-        return f"{name}/" if (self._staged / name).is_dir() else name
+    def kept_names(self) -> Iterator[tuple[str, str]]:
+        """Yield what stays the app's, a directory of which nothing was brought as one, and what to merge."""
+        for name, files in self._brought.items():
+            kept = [file for file in files if file in self.kept]
+            yield from (
+                (file, ADDED[name]) for file in ([_shown(name, files)] if kept == files else kept)
+            )
 
-    def _keep_what_is_taken(self, brought: dict[str, list[str]]) -> None:
-        for name, files in brought.items():
-            self.kept.update({file: ADDED[name] for file in files if self._is_taken(file)})
+    def _the_layers(self) -> Iterable[str]:
+        """Return what the app's owner can remove: nothing in it is the app's."""
+        theirs = set(self.kept)
+        if not self._may_be_ours("MIGRATION.md"):
+            theirs.add("MIGRATION.md")
+        ours = [file for files in self._brought.values() for file in files if file not in theirs]
+        return dict.fromkeys(self._outermost(file, set(ours)) for file in ours)
+
+    def _may_be_ours(self, name: str) -> bool:
+        """Tell whether a file is not there or begins as the layer's, of which the rest is not known yet."""
+        path = self._project / name
+        if not os.path.lexists(path):
+            return True
+        title = self._text(name).partition("\n")[0]
+        return path.is_file() and path.read_bytes().startswith(title.encode())
+
+    def _outermost(self, file: str, ours: set[str]) -> str:
+        """Return the outermost directory around a file that holds nothing else, or the file."""
+        for directory in _directories(file):
+            if self._is_ours(directory, ours):
+                return f"{directory.as_posix()}/"
+        return file
+
+    def _is_ours(self, directory: Path, ours: set[str]) -> bool:
+        """Tell whether a directory has, or will have, nothing but the layer's files in it."""
+        return all(
+            path.relative_to(self._project).as_posix() in ours
+            for path in (self._project / directory).rglob("*")
+            if path.is_symlink() or not path.is_dir()
+        )
 
     def _is_taken(self, name: str) -> bool:
-        """Tell whether the app has another file of that name; one that is the same is no matter.
+        """Tell whether the app has another file of that name; one as it was brought is not the app's.
 
         A directory that is a link, or no directory at all, takes every name in it.
         """
-        directories = [self._project / parent for parent in Path(name).parents[:-1]]
+        directories = [self._project / parent for parent in _directories(name)]
         if any(os.path.lexists(path) and not _is_own_directory(path) for path in directories):
             return True
         for taken in SAME_FILE.get(name, (name,)):
             path = self._project / taken
             if os.path.lexists(path):
-                return not path.is_file() or path.read_text(
-                    encoding="utf-8", errors="replace"
-                ) != self._text(name)
+                return not path.is_file() or not (
+                    path.read_bytes() == self._text(name).encode() or self._is_as_brought(taken)
+                )
         return False
+
+    def is_aside(self, name: str) -> bool:
+        """Tell whether the layer's file is used from where it is put aside.
+
+        One that was brought, and changed by its owner, goes on to be used.
+        """
+        return name in self.kept and name not in self._recorded
+
+    def _is_as_brought(self, name: str) -> bool:
+        return self._recorded.get(name) == _digest(self._project / name)
 
     def _text(self, name: str) -> str:
         return (self._staged / name).read_text(encoding="utf-8")
@@ -175,29 +267,51 @@ class Delivery:
         if not self.updating:
             self._created.append(target)
             self.added.append("production/")
+        shutil.rmtree(self._project / TO_MERGE, ignore_errors=True)
         shutil.copytree(self._staged / "production", target, dirs_exist_ok=True)
-        # Not beside it: the app may come from a template of its own.
-        shutil.copy2(self._staged / ".cruft.json", target)
 
     def _bring(self, name: str) -> bool:
-        """Put a file there, or aside if its name is taken; tell whether it is there now."""
-        if name in self.kept:
-            target = self._project / TO_MERGE / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
-        elif os.path.lexists(target := self._project / name):
-            return False
-        else:
-            self._make_directory(target.parent)
-            self._created.append(target)
+        """Put a file there, or aside if its name is taken; tell whether it is there now and was not."""
         text = self._text(name)
         for taken, place, old, new in INSTEAD:
-            if taken in self.kept and place == name:
+            if self.is_aside(taken) and fnmatchcase(name, place):
                 text = text.replace(old, new)
+        target = self._project / name
+        if name in self.kept:
+            self._write(self._project / TO_MERGE / name, name, text)
+            return False
+        if not os.path.lexists(target):
+            self._make_directory(target.parent)
+            self._created.append(target)
+            self._write(target, name, text)
+            return True
+        if not target.is_symlink() and target.read_bytes() != text.encode():
+            self._replaced[target] = target.read_bytes()
+            self.renewed.append(name)
+            self._write(target, name, text)
+        return False
+
+    def _write(self, target: Path, name: str, text: str) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
         with target.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
         shutil.copymode(self._staged / name, target)
-        return name not in self.kept
+
+    def _write_record(self) -> None:
+        """Note what was brought, so that the next time it is told from what the app's owner changed.
+
+        In the layer and not beside it: the app may come from a template of its own.
+        """
+        origin = json.loads(self._text(".cruft.json"))
+        origin["brought"] = self._recorded | {
+            file: _digest(self._project / file)
+            for files in self._brought.values()
+            for file in files
+            if file not in self.kept
+        }
+        text = json.dumps(origin, indent=2, ensure_ascii=False)
+        (self._project / RECORD).write_text(text, encoding="utf-8", newline="\n")
 
     def _make_directory(self, directory: Path) -> None:
         if not directory.exists():
@@ -211,19 +325,44 @@ class Delivery:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+        for path, content in self._replaced.items():
+            path.write_bytes(content)
 
     def _write_migration(self) -> None:
         path = self._staged / "MIGRATION.md"
         text = with_findings(path.read_text(encoding="utf-8"), self._staged, self._project)
         kept = (
             f"`{name}` is yours and stays; the layer's is `{TO_MERGE}/{name}`. To merge: {what}."
-            for name, what in self.kept.items()
+            for name, what in self.kept_names()
         )
         notes = packaging_notes(self._project)
         text = text.replace("<!-- kept -->\n", "".join(f"- {line}\n" for line in kept))
         text = text.replace("<!-- packaging -->\n", "".join(f"6. {line}\n" for line in notes))
-        text = text.replace("<!-- added -->", ", ".join(map(self._shown, ADDED)))
+        text = text.replace("<!-- added -->", ", ".join(self._the_layers()))
         path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def recorded(project: Path) -> dict[str, str]:
+    """Return what an earlier generation has brought: digests by name."""
+    try:
+        text = (project / RECORD).read_text(encoding="utf-8")
+        brought: dict[str, str] = json.loads(text).get("brought", {})
+    except (OSError, ValueError):
+        return {}
+    return brought
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _shown(name: str, files: list[str]) -> str:
+    return name if files == [name] else f"{name}/"
+
+
+def _directories(file: str) -> list[Path]:
+    """Return the directories that a file is in, the outermost first, without the project's own."""
+    return list(reversed(Path(file).parents))[1:]
 
 
 def _is_own_directory(path: Path) -> bool:
@@ -281,16 +420,20 @@ def adopt(staged: Path) -> str:
         delivery.run()
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-    makefile = f"-f {TO_MERGE}/Makefile " if "Makefile" in delivery.kept else ""
+    makefile = f"-f {TO_MERGE}/Makefile " if delivery.is_aside("Makefile") else ""
     migration = f"{TO_MERGE}/MIGRATION.md" if "MIGRATION.md" in delivery.kept else "MIGRATION.md"
     lines = []
     if delivery.added:
         lines.append(f"Added to {PROJECT_SLUG}: {', '.join(delivery.added)}")
     if delivery.updating:
-        lines.append("Brought up to date: production/")
+        lines.append(f"Brought up to date: {', '.join(['production/', *delivery.renewed])}")
     if delivery.kept:
-        lines.append(f"Yours and kept, see {migration}: {', '.join(delivery.kept)}")
-    lines += [f"cd {PROJECT_SLUG}", f"make {makefile}run     # then open http://127.0.0.1:5000"]
+        kept = ", ".join(name for name, _ in delivery.kept_names())
+        lines.append(f"Yours and kept, see {migration}: {kept}")
+    lines += [
+        f"cd {shlex.quote(PROJECT_SLUG)}",
+        f"make {makefile}run     # then open http://127.0.0.1:5000",
+    ]
     return "\n".join(lines)
 
 

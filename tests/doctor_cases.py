@@ -290,6 +290,11 @@ CASES: dict[str, Case] = {
         "subprocess.Popen",
         'import subprocess\n\nsubprocess.Popen(["celery", "worker"])\n',
         'import subprocess\n\nif __name__ == "__main__":\n    subprocess.Popen(["celery", "worker"])\n',
+        more_right=(
+            'import subprocess\n\nsubprocess.run(["git", "describe"])\n',
+            'import subprocess\n\nsubprocess.Popen(["git", "describe"]).communicate()\n',
+            'import os\n\nos.system("npm run build")\n',
+        ),
     ),
     "FSP401": Case(
         "def handle():",

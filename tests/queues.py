@@ -28,12 +28,14 @@ class Valkey:
 
     :param directory: where it may write.
     :param arguments: further command-line arguments, as for ``valkey-server``.
+    :param password: the one that it wants, if it wants one.
     """
 
-    def __init__(self, directory: Path, *arguments: str) -> None:
+    def __init__(self, directory: Path, *arguments: str, password: str | None = None) -> None:
         self.port = free_port()
         self._directory = directory
         self._arguments = arguments
+        self._password = password
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -50,7 +52,7 @@ class Valkey:
     @property
     def client(self) -> Any:
         """A client of the test's own."""
-        return redis.Redis(port=self.port, decode_responses=True)
+        return redis.Redis(port=self.port, password=self._password, decode_responses=True)
 
     def start(self) -> None:
         """Start it and wait until it answers."""

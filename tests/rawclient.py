@@ -246,12 +246,12 @@ class HttpConnection(Stream):
         return Response(status, headers, body)
 
     def _chunks(self, deadline: float) -> bytes:
-        body = b""
+        body = bytearray()
         while size := int(self.read_line(deadline).split(b";")[0], 16):
             body += self.read_exactly(size, deadline)
             self.read_line(deadline)
         self.read_line(deadline)
-        return body
+        return bytes(body)
 
 
 def raw_request(url: str, data: bytes, timeout: float = PATIENCE) -> Response:

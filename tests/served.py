@@ -30,6 +30,7 @@ class ServedProject:
     :param prefix: a command that runs another, in front of gunicorn's.
     :param host: the address on which it listens.
     :param port: the port, if it must not be any free one.
+    :param program: what serves it, if that is not gunicorn of the tests.
     """
 
     def __init__(
@@ -41,13 +42,14 @@ class ServedProject:
         prefix: tuple[str, ...] = (),
         host: str = "127.0.0.1",
         port: int | None = None,
+        program: tuple[str, ...] = (sys.executable, "-m", "gunicorn"),
     ) -> None:
         port = port or free_port()
         self.host = host
         self.scheme = "http"
         self.port = port
         self._log_path = log_path
-        self._command = [*prefix, sys.executable, "-m", "gunicorn", *arguments]
+        self._command = [*prefix, *program, *arguments]
         self._directory = project.path
         self._environment = {**clean_environment(), "BIND": f"{host}:{port}", **environment}
         self._process = self._start()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -41,6 +43,11 @@ ADDED = {
     "Makefile",
     "requirements-production.txt",
     "deploy",
+    "Dockerfile",
+    ".dockerignore",
+    "compose.yaml",
+    "compose.dev.yaml",
+    "Procfile",
     "MIGRATION.md",
 }
 
@@ -124,7 +131,7 @@ class TestWhatIsAdded:
         assert outcome.returncode == 0, outcome.stdout
         added, enter, run = outcome.stdout.splitlines()
         assert set(added.partition(": ")[2].replace("/", "").split(", ")) == ADDED
-        assert enter == f"cd {folder.name}"
+        assert enter == f"cd '{folder.name}'"
         assert run.startswith("make run ")
         assert {path.name for path in folder.iterdir()} == {"run.py"} | ADDED
 
@@ -149,7 +156,7 @@ class TestWhatIsAdded:
         project = adopt(folder, f'python run.py "{ODD_TEXT[0]}" \\\\', async_mode=mode)
         settings = tomllib.loads(project.text("production.toml"))
         assert settings == {
-            "service_name": folder.name,
+            "service_name": "my-app-v2",
             "async_mode": mode,
             "existing_app": f'python run.py "{ODD_TEXT[0]}" \\\\',
         }
@@ -244,7 +251,7 @@ class TestWhatIsTheirs:
         project = adopt(folder, "python run.py")
         after = snapshot(folder)
         assert {name: after[name] for name in before} == before
-        assert "`deploy/nginx/hosts.conf` is yours and stays" in project.text("MIGRATION.md")
+        assert "`deploy/` is yours and stays" in project.text("MIGRATION.md")
         assert (folder / "production" / "to_merge" / "deploy" / "nginx" / "hosts.conf").exists()
         if kind == "link":
             assert not list((tmp_path / "elsewhere").iterdir())
@@ -254,14 +261,63 @@ class TestWhatIsTheirs:
     ) -> None:
         for name in ("wsgi.py", "gunicorn.conf.py", "makefile", "requirements-production.txt"):
             (folder / name).write_text("mine\n")
+        (folder / "Dockerfile").write_text("mine\n")
         outcome = cookiecutter(folder, "existing_app=python run.py")
         assert "make -f production/to_merge/Makefile run" in outcome.stdout
         to_merge = folder / "production" / "to_merge"
         assert '"production.adopt.wsgi:app"' in (to_merge / "gunicorn.conf.py").read_text()
         makefile = (to_merge / "Makefile").read_text()
         assert "GUNICORN_CMD_ARGS := --config production/to_merge/gunicorn.conf.py " in makefile
-        assert makefile.count("production/to_merge/requirements-production.txt") == 3
+        assert makefile.count("production/to_merge/requirements-production.txt") == 4
+        assert "gunicorn --config production/to_merge/gun" in (folder / "Procfile").read_text()
+        assert (
+            "dockerfile: production/to_merge/Dockerfile\n" in (folder / "compose.yaml").read_text()
+        )
+        image = (to_merge / "Dockerfile").read_text()
+        assert 'CMD ["gunicorn", "--config", "production/to_merge/gunicorn.conf.py"' in image
+        assert "run make -f production/to_merge/Makefile lock" in image
         assert not (folder / "Makefile").exists()
+        [unit, several] = sorted((folder / "deploy" / "systemd").glob("*.service"))
+        for text in (unit.read_text(), several.read_text()):
+            assert '"GUNICORN_CMD_ARGS=--config production/to_merge/gunicorn.conf.py"\n' in text
+
+    def test_the_doctor_has_nothing_to_say_of_the_layer_s_files(self, folder: Path) -> None:
+        app = APP.replace("(app)", "(app, async_mode='gevent', ping_timeout=60)", 1)
+        (folder / "run.py").write_text(app)
+        (folder / "gunicorn.conf.py").write_text("bind = '0.0.0.0:80'\n")
+        project = adopt(folder, "python run.py")
+        outcome = project.run(sys.executable, "-m", "production.doctor", "check", ".")
+        assert outcome.returncode == 0, outcome.stdout
+
+    def test_going_back_removes_nothing_of_theirs(self, folder: Path) -> None:
+        mine = ("Makefile", "wsgi.py", "deploy/deploy.sh", "deploy/nginx/hosts.conf")
+        for name in mine:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("mine\n")
+        before = snapshot(folder)
+        report = adopt(folder, "python run.py").text("MIGRATION.md").partition("## Going back")[2]
+        remove, _, _ = report.partition(": ")[2].partition(".\nThe app starts")
+        for name in remove.split(", "):
+            path = folder / name
+            shutil.rmtree(path, ignore_errors=True) if name.endswith("/") else path.unlink()
+        assert snapshot(folder) == before
+
+    def test_a_folder_with_an_odd_name(self, folder: Path) -> None:
+        odd = folder.rename(folder.with_name('Zoë\'s "$app"'))
+        outcome = cookiecutter(odd, "existing_app=python run.py")
+        assert outcome.returncode == 0, outcome.stdout
+        [enter] = [line for line in outcome.stdout.splitlines() if line.startswith("cd ")]
+        entered = subprocess.run(
+            ["/bin/sh", "-c", enter], cwd=odd.parent, capture_output=True, check=False
+        )
+        assert entered.returncode == 0, entered.stderr
+        assert tomllib.loads((odd / "production.toml").read_text())["service_name"] == "zoe-s-app"
+
+    def test_compose_by_its_older_name_is_not_hidden(self, folder: Path) -> None:
+        (folder / "docker-compose.yml").write_text("mine\n")
+        adopt(folder, "python run.py")
+        assert not (folder / "compose.yaml").exists()
+        assert (folder / "production" / "to_merge" / "compose.yaml").exists()
 
     def test_a_dangling_link_keeps_its_name(self, folder: Path) -> None:
         (folder / "wsgi.py").symlink_to("not-mounted")
@@ -279,15 +335,44 @@ class TestWhatIsTheirs:
         before = snapshot(folder)
         outcome = cookiecutter(folder, "existing_app=python run.py")
         assert outcome.returncode == 0, outcome.stdout
-        assert "Brought up to date: production/" in outcome.stdout
-        assert "kept, see production/to_merge/MIGRATION.md: production.toml" in outcome.stdout
+        assert "Brought up to date: production/, MIGRATION.md\n" in outcome.stdout
+        assert "kept, see MIGRATION.md: production.toml\n" in outcome.stdout
         after = snapshot(folder)
-        assert {name for name in before if before[name] != after[name]} == {"production/modes.py"}
+        assert {name for name in before if before[name] != after[name]} == {
+            "production/modes.py",
+            "production/.cruft.json",
+            "MIGRATION.md",
+        }
         assert set(after) - set(before) == {
             "production/to_merge",
             "production/to_merge/production.toml",
-            "production/to_merge/MIGRATION.md",
         }
+
+    def test_what_its_owner_has_not_changed_since_is_renewed(self, folder: Path) -> None:
+        current = adopt(folder, "python run.py").text("Makefile")
+        record = folder / "production" / ".cruft.json"
+        origin = json.loads(record.read_text())
+        for name in ("Makefile", ".env.example"):
+            (folder / name).write_text("of an earlier release\n")
+        origin["brought"]["Makefile"] = hashlib.sha256(b"of an earlier release\n").hexdigest()
+        record.write_text(json.dumps(origin))
+        outcome = cookiecutter(folder, "existing_app=python run.py")
+        assert "Brought up to date: production/, Makefile, MIGRATION.md\n" in outcome.stdout
+        assert "Yours and kept, see MIGRATION.md: .env.example\n" in outcome.stdout
+        assert (folder / "Makefile").read_text() == current
+        assert (folder / ".env.example").read_text() == "of an earlier release\n"
+
+    def test_what_its_owner_has_changed_goes_on_to_be_used(self, folder: Path) -> None:
+        adopt(folder, "python run.py")
+        for name in ("gunicorn.conf.py", "requirements-production.txt", "Makefile"):
+            with (folder / name).open("a") as file:
+                file.write("# mine\n")
+        outcome = cookiecutter(folder, "existing_app=python run.py")
+        assert "make run " in outcome.stdout
+        aside = (folder / "production" / "to_merge" / "Makefile").read_text()
+        units = "".join(unit.read_text() for unit in folder.glob("deploy/systemd/*.service"))
+        assert "to_merge" not in aside + units
+        assert "to_merge" not in cookiecutter(folder, "existing_app=python run.py").stdout
 
     def test_the_same_generation_again_changes_nothing(self, folder: Path) -> None:
         adopt(folder, "python run.py")
@@ -374,6 +459,13 @@ class TestRefusals:
     def test_a_folder_is_named_by_one_name(self, folder: Path, slug: str) -> None:
         sentence = refusal(folder, "existing_app=run.py", f"project_slug={slug}")
         assert "is not the name of a folder" in sentence
+
+    @pytest.mark.parametrize("name", ["app{{x}}", "{% x"])
+    def test_a_folder_whose_name_is_a_template(self, folder: Path, name: str) -> None:
+        sentence = refusal(folder.rename(folder.with_name(name)), "existing_app=python run.py")
+        assert sentence.endswith(
+            "is what cookiecutter takes for a template: rename the folder first."
+        )
 
     def test_hooks_that_do_not_run_leave_the_folder_s_files_alone(self, folder: Path) -> None:
         (folder / "tests").mkdir()

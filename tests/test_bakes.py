@@ -113,6 +113,7 @@ class TestMakefile:
             "doctor",
             "probe",
             "assets",
+            "binary",
             "lock",
             "upgrade",
             "audit",

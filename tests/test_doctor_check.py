@@ -340,6 +340,33 @@ class TestNoFalseAlarm:
         assert not check_folder(tmp_path).findings
 
 
+WORLD = """\
+class World:
+    rooms = []
+
+    def __init__(self):
+        self.players = {}
+        self.turn = 0
+        self.leader = None
+
+    def lead(self, name):
+        self.leader = name
+
+
+"""
+
+
+def test_a_command_in_the_background_is_left_running(tmp_path: Path) -> None:
+    text = APP + "import os\nos.system('celery -A tasks worker &')\n"
+    (one,) = check_folder(write(tmp_path, {"app.py": text})).findings
+    assert one.code == "FSP311"
+
+
+def test_a_comment_in_a_makefile_starts_nothing(tmp_path: Path) -> None:
+    makefile = "stack: ## Run gunicorn with 4 workers\n\tdocker compose up # not gunicorn app:app\n"
+    assert not check_folder(write(tmp_path, {"app.py": APP, "Makefile": makefile})).findings
+
+
 class TestStateVerdict:
     @pytest.mark.parametrize("code", ["FSP301", "FSP302", "FSP303", "FSP308", "FSP309"])
     def test_state_is_found_with_its_evidence(self, code: str, tmp_path: Path) -> None:
@@ -431,6 +458,71 @@ class TestStateVerdict:
         files = {"app.py": APP, "state.py": "users = {}\n", "events.py": other}
         (one,) = state_verdict(write(tmp_path, files)).evidence
         assert one.path == "state.py"
+
+    @pytest.mark.parametrize(
+        ("made", "change"),
+        [
+            ("world = World()\n", "world.players[1] = data"),
+            ("world = World()\n", "world.turn += 1"),
+            ("world = World()\n", "world.leader = data"),
+            ("world = World()\n", "world.lead(data)"),
+            ("", "World.rooms.append(data)"),
+            (
+                "world = None\ndef main():\n    global world\n    world = World()\n",
+                "world.lead(data)",
+            ),
+            ("world = None\nif __name__ == '__main__':\n    world = World()\n", "world.lead(data)"),
+        ],
+    )
+    def test_every_way_of_keeping_it_in_an_object(
+        self, made: str, change: str, tmp_path: Path
+    ) -> None:
+        text = APP + WORLD + made + f"@socketio.on('x')\ndef x(data):\n    {change}\n"
+        if "def main()" in made:
+            text += "if __name__ == '__main__':\n    main()\n"
+        (one,) = state_verdict(write(tmp_path, {"app.py": text})).evidence
+        assert one.code == "FSP303"
+
+    def test_an_object_that_a_namespace_is_given(self, tmp_path: Path) -> None:
+        text = (
+            APP
+            + WORLD
+            + (
+                "from flask_socketio import Namespace\n\n\nclass Game(Namespace):\n"
+                "    def __init__(self, world):\n        self.world = world\n\n"
+                "    def on_x(self, data):\n        self.world.players[1] = data\n\n\n"
+                "socketio.on_namespace(Game(World()))\n"
+            )
+        )
+        (one,) = state_verdict(write(tmp_path, {"app.py": text})).evidence
+        assert one.subject == "players"
+
+    @pytest.mark.parametrize(
+        "keeps",
+        [
+            "app.users = {}\n@socketio.on('x')\ndef x(data):\n    app.users[1] = data\n",
+            "from flask import current_app\napp.users = {}\n@socketio.on('x')\ndef x(data):\n"
+            "    current_app.users[1] = data\n",
+            "def create_app():\n    users = {}\n    @socketio.on('x')\n    def x(data):\n"
+            "        users[1] = data\n    return app\n",
+        ],
+    )
+    def test_a_container_of_the_app_or_its_factory(self, keeps: str, tmp_path: Path) -> None:
+        (one,) = state_verdict(write(tmp_path, {"app.py": APP + keeps})).evidence
+        assert one.code == "FSP301"
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "world = World()\n    world.players[1] = data\n    world.lead(data)",
+            "row = Row()\n    row.players = data\n    db.session.add(row)",
+            "store.client = connect()",
+        ],
+    )
+    def test_what_lasts_no_longer_than_a_call_is_none(self, change: str, tmp_path: Path) -> None:
+        text = APP + WORLD + "class Store:\n    client = None\nstore = Store()\n"
+        text += f"@socketio.on('x')\ndef x(data):\n    {change}\n"
+        assert not state_verdict(write(tmp_path, {"app.py": text})).keeps_state
 
 
 class TestIgnoring:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -81,8 +82,9 @@ def test_an_answer_reaches_the_hook_as_data(load_hook: LoadHook) -> None:
 def test_a_secret_is_written_for_its_owner_only(load_hook: LoadHook, project: Path) -> None:
     load_hook("post_gen_project").main()
     path = project / ".env"
-    comment, secret = path.read_text().splitlines()
+    comment, secret, *of_the_queue = path.read_text().splitlines()
     assert comment.startswith("# ")
+    assert re.fullmatch(r"VALKEY_PASSWORD=[\w-]{32}", of_the_queue[-1])
     assert secret.startswith("SECRET_KEY=")
     assert len(secret.removeprefix("SECRET_KEY=")) == 64
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -131,6 +133,8 @@ def staged(tmp_path: Path) -> Path:
     (path / "production").mkdir(parents=True)
     (path / "production" / "__init__.py").write_text('"""The production layer: all of it."""\n')
     for name in ("wsgi.py", "gunicorn.conf.py", "production.toml", ".env.example", "Makefile"):
+        (path / name).write_text(name)
+    for name in ("Dockerfile", ".dockerignore", "compose.yaml", "compose.dev.yaml", "Procfile"):
         (path / name).write_text(name)
     (path / "requirements-production.txt").write_text("")
     (path / ".cruft.json").write_text("{}")

@@ -5,11 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import socket
-import socketserver
-import struct
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +15,11 @@ import pytest
 import yaml
 
 from baking import PROJECT_TEMPLATE, Bake
+from nameserver import NameServer, answering
 from production.observe import metrics
 from production.process.configuration import CLOSING_TIME
 from production.settings import Settings, load_settings
-from proxies import nginx
+from proxies import nginx, opens_sessions_behind_tls
 from rawclient import PATIENCE, PollingSession, http, open_websocket
 from served import ServedProject, free_port
 from waiting import eventually
@@ -181,50 +178,6 @@ def test_probes_ask_what_the_service_answers(documents: list[Document]) -> None:
     assert container["readinessProbe"]["httpGet"]["path"] == "/health/ready"
 
 
-class NameServer(socketserver.UDPServer):
-    """A name server that knows a few names: what nginx needs of a cluster's DNS (RFC 1035).
-
-    :param addresses: the IPv4 address of each name.
-    """
-
-    def __init__(self, addresses: dict[str, str]) -> None:
-        super().__init__(("127.0.0.1", 0), Question)
-        self.addresses = addresses
-
-
-class Question(socketserver.BaseRequestHandler):
-    """Asks for the address of one name."""
-
-    server: NameServer
-
-    def handle(self) -> None:
-        """Answer with the address, or that there is no such name."""
-        question, replies = self.request
-        labels, at = [], 12
-        while question[at]:
-            labels.append(question[at + 1 : at + 1 + question[at]].decode())
-            at += 1 + question[at]
-        address = self.server.addresses.get(".".join(labels))
-        flags, count = (0x8180, 1) if address else (0x8183, 0)
-        answer = question[:2] + struct.pack(">HHHHH", flags, 1, count, 0, 0) + question[12 : at + 5]
-        if address:
-            answer += struct.pack(">HHHIH", 0xC00C, 1, 1, 1, 4) + socket.inet_aton(address)
-        replies.sendto(answer, self.client_address)
-
-
-@contextlib.contextmanager
-def answering(addresses: dict[str, str]) -> Iterator[NameServer]:
-    """Run a name server until the block ends."""
-    with NameServer(addresses) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 @pytest.fixture
 def cluster(bake: Bake, tmp_path: Path, message_queue: str) -> Iterator[tuple[str, NameServer]]:
     """Two pods on two addresses, and the router before them; new sessions go to the second."""
@@ -279,14 +232,8 @@ def test_the_router_finds_the_pod_of_a_session(cluster: tuple[str, NameServer]) 
     assert on_the_second.wait_for_event("update").args[0]["data"] == "across"
     with open_websocket(url, sid=on_the_second.sid) as ws:
         ws.upgrade()
-    by_ingress = {
-        "X-Forwarded-For": "192.0.2.7",
-        "X-Forwarded-Proto": "https",
-        "X-Forwarded-Host": "board.example.org",
-    }
-    for origin, status in (("https://board.example.org", 200), ("http://board.example.org", 400)):
-        handshake = f"{url}/socket.io/?EIO=4&transport=polling"
-        assert http("GET", handshake, headers={**by_ingress, "Origin": origin}).status == status
+    assert opens_sessions_behind_tls(url)
+    assert not opens_sessions_behind_tls(url, "http")
     for claimed in (
         "pod-1",
         "pod-99999.0.1.x",

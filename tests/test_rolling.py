@@ -19,6 +19,7 @@ from baking import ASYNC_MODES, Bake, BakedProject
 from following import Publisher, Watcher, expect_everything
 from observing import LogMark
 from queues import running
+from rawclient import http
 from routed import WORKERS, wait_for_workers, workers
 from served import ServedProject, serve
 from waiting import eventually
@@ -146,6 +147,32 @@ def test_a_worker_that_is_killed_costs_its_clients_a_moment(
     for publisher in publishers:
         publisher.join(PATIENCE)
     expect_that_nobody_missed_anything(followers, watchers, 60)
+
+
+def test_a_reload_into_refused_settings_changes_nothing(
+    bake: Bake, tmp_path: Path, mode: str
+) -> None:
+    project = BakedProject(tmp_path / "mistaken")
+    shutil.copytree(bake().path, project.path)
+    settings = project.path / ".env"
+    right = settings.read_text()
+    with serve(project, tmp_path / "mistaken.log", ASYNC_MODE=mode) as served:
+        before = workers(served)
+        settings.write_text(f"{right}PING_INTERVAL=1000\n")
+        served.signal(signal.SIGHUP)
+        eventually(
+            lambda: "Nothing was reloaded" in served.log_text(), PATIENCE, "the reload is refused"
+        )
+        assert "PING_INTERVAL + PING_TIMEOUT is 1020 s" in served.log_text()
+        assert workers(served) == before
+        assert http("GET", f"{served.url}/health/live").status == 200
+        settings.write_text(right)
+        served.signal(signal.SIGHUP)
+        eventually(
+            lambda: not set(before).intersection(workers(served)),
+            PATIENCE,
+            "the next one goes well",
+        )
 
 
 def test_another_number_of_workers_takes_a_reload(bake: Bake, tmp_path: Path, mode: str) -> None:

@@ -68,3 +68,12 @@ def test_a_session_that_asks_to_be_dropped_is(
     session.send('42/diagnostics,["drop"]')
     session.poll()
     assert session.poll().status_code == 400
+
+
+def test_the_board_leads_to_the_page_only_where_there_is_one(
+    service: Callable[..., ServedProject], mode: str
+) -> None:
+    with_page, without = service(mode).url, service(mode, DIAGNOSTICS_PAGE="false").url
+    assert 'href="/diagnostics"' in requests.get(with_page, timeout=PATIENCE).text
+    assert 'href="/diagnostics"' not in requests.get(without, timeout=PATIENCE).text
+    assert requests.get(f"{without}/diagnostics", timeout=PATIENCE).status_code == 404

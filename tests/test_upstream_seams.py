@@ -18,6 +18,7 @@ import engineio.server
 import engineio.socket
 import flask.cli
 import flask_socketio
+import gunicorn.arbiter
 import gunicorn.glogging
 import gunicorn.workers.base
 import gunicorn.workers.base_async
@@ -70,6 +71,8 @@ SEAMS: dict[str, list[Callable[..., Any] | type]] = {
     "production/realtime/packets.py": [socketio.packet.Packet],
     "production/realtime/websocket.py": [wsproto.connection.Connection],
     "production/process": [
+        gunicorn.arbiter.Arbiter.handle_hup,
+        gunicorn.arbiter.Arbiter.reload,
         gunicorn.workers.base.Worker,
         gunicorn.workers.base_async.AsyncWorker.handle,
         gunicorn.workers.base_async.AsyncWorker.handle_request,
@@ -120,6 +123,8 @@ FINGERPRINTS = {
     "socketio.pubsub_manager.PubSubManager._handle_emit": "f1fb64e2d84161f6",
     "socketio.packet.Packet": "e1660ba64e4e31fc",
     "wsproto.connection.Connection": "6b70917fe888fb2c",
+    "gunicorn.arbiter.Arbiter.handle_hup": "50de80005cd672c7",
+    "gunicorn.arbiter.Arbiter.reload": "fec344d2f774ee32",
     "gunicorn.workers.base.Worker": "41bcd41fbc752179",
     "gunicorn.workers.base_async.AsyncWorker.handle": "6eb3b127e6ba7e84",
     "gunicorn.workers.base_async.AsyncWorker.handle_request": "913e17a9542aa70d",

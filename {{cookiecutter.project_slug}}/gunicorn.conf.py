@@ -5,7 +5,6 @@ from production.adopt.leaving import leave_threads_behind
 {% endif %}
 from production.observe.logs import GunicornLogger, configure_logging
 from production.process.configuration import (
-    WORKER_CLASSES,
     check_gunicorn,
     check_worker_count,
     connection_count,
@@ -14,6 +13,7 @@ from production.process.configuration import (
     read_settings,
     tell_worker_count,
     thread_count,
+    worker_class_for,
 )
 from production.process.identity import assign_slot, release_slots
 from production.process.metrics_directory import (
@@ -22,6 +22,7 @@ from production.process.metrics_directory import (
     share_metrics,
 )
 from production.process.metrics_listener import keep_listening, stop_listening
+from production.process.reloading import guard_reload
 from production.process.supervisor import supervisor
 
 settings = read_settings()
@@ -30,7 +31,7 @@ configure_logging(settings.log_level, settings.log_format)
 wsgi_app = "wsgi:app"
 bind = settings.bind
 workers = settings.web_concurrency
-worker_class = WORKER_CLASSES[settings.async_mode]
+worker_class = worker_class_for(settings)
 worker_connections = connection_count(settings)
 threads = thread_count(settings)
 
@@ -53,6 +54,7 @@ def on_starting(server):
     supervisor.take_over()
     check_gunicorn(server.cfg, settings)
     check_worker_count(server, settings)
+    guard_reload(server)
 
 
 def nworkers_changed(server, new_value, old_value):

@@ -74,9 +74,12 @@ def say() -> Any:
 
 @app.get("/present")
 def present() -> Any:
-    """Who is in a room."""
+    """Who is in a room and how many they are, at a moment when nobody comes or goes."""
     place = request.args["room"], request.args.get("namespace", "/")
-    return jsonify(count=presence.count(*place), members=sorted(presence.members(*place)))
+    while True:
+        members, count = presence.members(*place), presence.count(*place)
+        if members == presence.members(*place):
+            return jsonify(count=count, members=sorted(members))
 
 
 @app.get("/ticks")

@@ -2,20 +2,13 @@
 // prints the page's title as soon as it has changed, or the browser's complaint about plain addresses.
 
 import { chromium } from "playwright-core";
+import { FLAGS, PATIENCE } from "./browser.mjs";
 
 const [port] = process.argv.slice(2);
-const PATIENCE = 30_000;
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM,
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    `--host-resolver-rules=MAP chat.test:443 127.0.0.1:${port}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1`,
-  ],
+  args: [...FLAGS, `--host-resolver-rules=MAP chat.test:443 127.0.0.1:${port}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1`],
 });
 try {
   const page = await browser.newPage({ ignoreHTTPSErrors: true });

@@ -8,7 +8,7 @@ import { chromium } from "playwright-core";
 export const PATIENCE = 30_000;
 
 // Without these, Chromium looks for its maker's hosts; as root it refuses to run in a sandbox.
-const FLAGS = [
+export const FLAGS = [
   "--no-sandbox",
   "--disable-gpu",
   "--disable-quic",

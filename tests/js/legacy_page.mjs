@@ -6,21 +6,10 @@
 
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+import { FLAGS, PATIENCE } from "./browser.mjs";
 
 const { url, refreshes, settled, shows, rules } = JSON.parse(process.argv[2]);
-const PATIENCE = 30_000;
 const CLIENT = fileURLToPath(import.meta.resolve("socket.io-client/dist/socket.io.js"));
-
-// Without these, Chromium looks for its maker's hosts; as root it refuses to run in a sandbox.
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 
 const seen = { shown: false, text: "", errors: [], console: [], refused: [] };
 
@@ -55,7 +44,8 @@ try {
     () => (seen.shown = true),
     () => (process.exitCode = 1),
   );
-  seen.text = await watcher.evaluate(() => document.body.innerText);
+  // biome-ignore lint/performance/useDomNodeTextContent: what a visitor sees, without scripts and what is hidden
+  seen.text = await watcher.innerText("body");
 } finally {
   await browser.close();
 }

@@ -19,6 +19,7 @@ async function refused(page) {
   check("the service's reason is shown", (await notice(page)).includes("Not an accepted origin"), await notice(page));
   await page.waitForTimeout(LONGER_THAN_A_RETRY);
   check("it is not tried again by itself", requests === 1, requests);
+  check("the notice leads to the page that finds out why", await page.isVisible("#notice a[href='/diagnostics']"));
 
   await page.unroute("**/socket.io/**");
   await page.click("#reconnect");

@@ -22,11 +22,13 @@ TOKEN = "a-token-of-operators-0123456789-abcdef"
 )
 def test_a_namespace_of_the_app_stays_its_own(namespace: str, open_to: Any) -> None:
     server: Any = SimpleNamespace(handlers={namespace: {}}, namespace_handlers={})
-    server.has_namespace = lambda name: Server.has_namespace(server, name)
+    server.may_open = lambda name: Server.may_open(server, name)
     state: Any = SimpleNamespace(
         socketio=SimpleNamespace(server=server),
         settings=SimpleNamespace(admin_ui=AdminUi.PRODUCTION),
     )
     with capture_logs() as records:
         assert not open_to(state, Door(TOKEN))
-    assert [(record["log_level"], record["name"]) for record in records] == [("warning", namespace)]
+    assert [(record["log_level"], record["namespace"]) for record in records] == [
+        ("warning", namespace)
+    ]

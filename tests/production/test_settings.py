@@ -47,6 +47,31 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.allowed_origins == ["https://a.example", "https://b.example:8443"]
 
 
+@pytest.mark.parametrize("bind", ["localhost", "127.0.0.1:http", "127.0.0.1:70000", ":1,::"])
+def test_an_address_needs_a_port(bind: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"BIND must be an address and a port"):
+        load_settings(secret_key=SECRET, bind=bind)
+
+
+@pytest.mark.parametrize(
+    "bind", [":8000", "[::1]:8000,127.0.0.1:8000", "unix:/run/a.sock", "fd://3"]
+)
+def test_the_service_listens_wherever_gunicorn_can(bind: str) -> None:
+    assert load_settings(secret_key=SECRET, bind=bind).bind == bind
+
+
+def test_a_project_file_that_is_no_toml_is_refused(no_surroundings: Path) -> None:
+    (no_surroundings / "production.toml").write_text("keepalive = = 1\n")
+    with pytest.raises(ConfigurationError, match=r"production\.toml cannot be read: .*line 1"):
+        load_settings(secret_key=SECRET)
+
+
+def test_a_misspelt_name_in_the_project_file_is_refused(no_surroundings: Path) -> None:
+    (no_surroundings / "production.toml").write_text("keepalve = 1\n")
+    with pytest.raises(ConfigurationError, match=r"production\.toml sets keepalve, which is no"):
+        load_settings(secret_key=SECRET)
+
+
 @pytest.mark.parametrize("bind", ["9464", "127.0.0.1", ":9464", "127.0.0.1:0", "unix:/metrics"])
 def test_metrics_need_an_address_and_a_port(bind: str) -> None:
     with pytest.raises(ConfigurationError, match=r"METRICS_BIND must be an address and a port"):

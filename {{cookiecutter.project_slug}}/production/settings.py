@@ -1,8 +1,9 @@
 """Typed settings: read from the environment, ``.env`` and ``production.toml``.
 
 The first of these that names a setting wins: the process environment, the file ``.env`` (what is
-particular to this machine, never committed; ``production.env`` beside an adopted app), the file ``production.toml`` (what is true of the
-service wherever it runs, committed), the default given here. Every default is safe in production.
+particular to this machine, never committed; ``production.env`` beside an adopted app), the file
+``production.toml`` (what is true of the service wherever it runs, committed), the default given here.
+Every default is safe in production.
 
 A value that is unsafe is refused by name, with the fix, before anything is served.
 """
@@ -13,6 +14,8 @@ import hashlib
 import re
 import secrets
 import socket
+import sys
+import tomllib
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -33,6 +36,9 @@ from production.modes import AsyncMode
 from production.refusal import ConfigurationError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+# Beside a single-file binary, which unpacks the project where nobody looks.
+ENV_DIRECTORY = Path(sys.executable).parent if hasattr(sys, "frozen") else PROJECT_ROOT
 
 LONGEST_HOST_ID = 24
 
@@ -119,7 +125,7 @@ class Settings(BaseSettings):
     """Everything that can be set, with its default. The environment variable is the upper-case name."""
 
     model_config = SettingsConfigDict(
-        env_file=PROJECT_ROOT / ".env",
+        env_file=ENV_DIRECTORY / ".env",
         env_file_encoding="utf-8",
         toml_file=PROJECT_ROOT / "production.toml",
         extra="ignore",
@@ -204,6 +210,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put ``production.toml`` behind the environment and ``.env``."""
         toml_settings = TomlConfigSettingsSource(settings_cls)
+        _check_names(toml_settings())
         if toml_settings().get("existing_app"):
             dotenv_settings = DotEnvSettingsSource(
                 settings_cls, env_file=PROJECT_ROOT / ADOPTED_ENV_FILE
@@ -249,6 +256,19 @@ class Settings(BaseSettings):
                 f"must be 1 to {LONGEST_HOST_ID} of the characters a-z, 0-9 and -, "
                 "beginning with a letter or digit: write web-1, not Web_1.example.org"
             )
+        return value
+
+    @field_validator("bind")
+    @classmethod
+    def _somewhere_to_listen(cls, value: str) -> str:
+        for address in value.split(","):
+            port = address.rpartition(":")[2]
+            is_socket = address.startswith(("unix:", "fd://"))
+            if not is_socket and not (port.isdecimal() and int(port) < 65536):
+                raise ValueError(
+                    "must be an address and a port, or the path of a socket: write 127.0.0.1:5000 or "
+                    "unix:/run/service.sock"
+                )
         return value
 
     @field_validator("metrics_bind")
@@ -407,6 +427,8 @@ def load_settings(**overrides: Any) -> Settings:
             f"{error.filename} may not be read by the user that the service runs as: let that user "
             "read it, or set its variables in the environment and remove it."
         ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"production.toml cannot be read: {error}.") from None
 
 
 @cache
@@ -438,6 +460,19 @@ def check_secret(secret: str, name: str = "SECRET_KEY") -> None:
         )
     if len(set(secret)) < SHORTEST_SECRET // 4:
         raise ValueError(f"{name} repeats a few characters and can be guessed: {make_one}")
+
+
+def _check_names(settings: dict[str, Any]) -> None:
+    """Refuse names that no setting has: a misspelt one would leave its default in force.
+
+    Only where all names are the service's own; ``.env`` and the environment have others as well.
+    """
+    unknown = sorted(settings.keys() - Settings.model_fields.keys())
+    if unknown:
+        raise ConfigurationError(
+            f"production.toml sets {', '.join(unknown)}, which is no setting: .env.example lists all, and "
+            "in production.toml their names are in lower case."
+        )
 
 
 def _is_origin(origin: str) -> bool:

@@ -16,6 +16,7 @@ def test_the_page_shows_the_board(http: FlaskClient) -> None:
     answer = http.get("/")
     assert answer.status_code == 200
     assert "board.js" in answer.text
+    assert 'href="/diagnostics"' in answer.text
 
 
 def test_a_post_becomes_an_update(http: FlaskClient, client: SocketIOTestClient) -> None:
@@ -74,6 +75,7 @@ def test_people_get_a_page(http: FlaskClient) -> None:
     answer = http.get("/missing", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
     assert answer.status_code == 404
     assert answer.mimetype == "text/html"
+    assert 'href="/realtime/page.css"' in answer.text
 
 
 def test_an_error_keeps_its_headers(http: FlaskClient) -> None:

@@ -16,4 +16,5 @@ def index() -> Response:
         "index.html",
         title=current_app.config["TITLE"],
         description=current_app.config["DESCRIPTION"],
+        diagnostics=current_app.extensions["production"].settings.diagnostics_page,
     )

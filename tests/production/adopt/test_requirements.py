@@ -148,3 +148,8 @@ def test_a_pipfile_is_read(tmp_path: Path) -> None:
 )
 def test_poetry_s_bounds_are_written_as_pip_reads_them(poetry: str, pip: str) -> None:
     assert pep440(poetry) == pip
+
+
+def test_what_powershell_has_written_is_read(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("numpy==2.0\r\nFlask-Login\r\n", encoding="utf-16")
+    assert requirements_of(tmp_path) == ["numpy==2.0", "Flask-Login"]

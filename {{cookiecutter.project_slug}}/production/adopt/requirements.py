@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from production.doctor.sources import decode
+
 # What the layer requires, and what that requires: releases that are known to work together.
 BROUGHT_BY_THE_LAYER = frozenset(
     {
@@ -100,8 +102,9 @@ def _lines_of(path: Path, seen: set[Path]) -> Iterator[str]:
         print(f"{path.name} is named by another file, but is not there.", file=sys.stderr)
         return
     seen.add(path.resolve())
-    text = path.read_text(encoding="utf-8-sig", errors="replace").replace("\\\n", " ")
-    for raw in text.splitlines():
+    # Windows PowerShell writes UTF-16 where pip freeze is redirected into a file.
+    text, _ = decode(path.read_bytes())
+    for raw in (text or "").replace("\\\n", " ").splitlines():
         line = HASH.sub("", raw).strip()
         if other := OTHER_FILE.fullmatch(line):
             yield from _lines_of(path.parent / other["path"], seen)

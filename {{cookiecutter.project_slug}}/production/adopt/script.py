@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import os
 import runpy
+import shlex
 import sys
 import threading
 from importlib.machinery import SourceFileLoader
@@ -190,5 +191,5 @@ def described(start: Start) -> str:
     if start.way is Way.IMPORT:
         call = "()" if start.call is not None else ""
         return f"{start.target}:{start.attribute}{call}"
-    flag = "-m " if start.way is Way.MODULE else ""
-    return " ".join(("python", f"{flag}{start.target}", *start.arguments))
+    flag = ["-m"] if start.way is Way.MODULE else []
+    return shlex.join(["python", *flag, start.target, *start.arguments])

@@ -11,7 +11,6 @@ import os
 from collections import Counter
 from typing import Any
 
-import structlog
 from flask import request
 from pydantic import BaseModel, Field
 
@@ -21,8 +20,6 @@ from production.realtime.reasons import Reason
 from production.realtime.validation import parse
 from production.settings import Settings
 from production.state import ServiceState
-
-log = structlog.get_logger(__name__)
 
 NAMESPACE = "/diagnostics"
 
@@ -109,9 +106,7 @@ def register(state: ServiceState) -> None:
     :param state: the process to speak of.
     """
     socketio = state.socketio
-    server = socketio.server
-    if NAMESPACE in server.handlers or NAMESPACE in server.namespace_handlers:
-        log.warning("the app has a namespace of its own where the layer's is", namespace=NAMESPACE)
+    if not socketio.server.may_open(NAMESPACE):
         return
     answers = Answers(state)
     for handler in (answers.greet, answers.deliver, answers.upgrade_seen, answers.drop):

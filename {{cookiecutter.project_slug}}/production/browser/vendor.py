@@ -1,5 +1,7 @@
 """Fetch the Socket.IO client with npm, to serve it from here instead of the CDN: ``make assets``.
 
+``python -m production.browser.vendor FILE`` takes a script that was fetched elsewhere.
+
 Standard library only, so that any Python can run it.
 """
 
@@ -63,6 +65,6 @@ def keep(script: bytes) -> Path:
 
 if __name__ == "__main__":
     try:
-        print(fetch())
+        print(keep(Path(sys.argv[1]).read_bytes()) if sys.argv[1:] else fetch())
     except Refused as error:
         sys.exit(str(error))

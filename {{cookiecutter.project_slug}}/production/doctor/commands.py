@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from production.doctor.modules import MISSING, Module
+from production.doctor.modules import MISSING, Module, assignments
 from production.doctor.project import Project
 from production.doctor.sources import Kind, Source
 
@@ -196,8 +196,8 @@ def _of_supervisor(source: Source) -> Iterator[Command]:
 
 def _of_script(source: Source) -> Iterator[Command]:
     for number, line in logical_lines(source):
-        text = line.strip().lstrip("@-")
-        if text.startswith("#") or not re.search(r"\b(gunicorn|granian|waitress-serve)\b", text):
+        text = re.sub(r"(^|\s)#.*", "", line).strip().lstrip("@-")
+        if not re.search(r"\b(gunicorn|granian|waitress-serve)\b", text):
             continue
         words = split(text)
         start = next(
@@ -259,8 +259,6 @@ def _configuration_files(project: Project) -> dict[str, dict[str, tuple[str, Sou
 
 
 def _settings(module: Module) -> Iterator[tuple[str, tuple[str, Source, int]]]:
-    from production.doctor.modules import assignments
-
     for statement in module.tree.body:
         for target, value in assignments(statement):
             known = module.value(value)

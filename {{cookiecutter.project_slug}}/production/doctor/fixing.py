@@ -29,7 +29,9 @@ FROM_MARKUPSAFE = frozenset({"FSP601", "FSP603"})
 FIXABLE = REMOVED_OPTIONS | WITH_PARAMETER | FROM_MARKUPSAFE | {WHOLE_NUMBERS, RENAMED_ROOM}
 """Codes that have a fix which cannot change what a correct app does."""
 
-MISSING_LIBRARY = "--fix needs libcst, which is not installed: pip install libcst"
+MISSING_LIBRARY = (
+    "--fix and --diff need libcst, which is not installed: python -m pip install libcst"
+)
 
 
 def fix_folder(root: Path, ignored: Collection[str] = (), *, write: bool) -> str:

@@ -21,7 +21,7 @@ from production.doctor.modules import (
     walk_body,
     walk_here,
 )
-from production.doctor.sources import Kind, Reader, Source
+from production.doctor.sources import LAYER, Kind, Reader, Source, is_layer
 
 MOST_HOPS = 10
 """Modules through which a name is followed to its definition; imports may go in circles."""
@@ -145,8 +145,8 @@ class Project:
 
     @cached_property
     def has_layer(self) -> bool:
-        """Whether gunicorn's configuration is this layer's, which decides workers by itself."""
-        return any(
+        """Whether this layer serves the project, and decides workers and options by its settings."""
+        return is_layer(self.root / LAYER.name) or any(
             source.path.rpartition("/")[2] == "gunicorn.conf.py" and "production." in source.text
             for source in self.of(Kind.PYTHON)
         )

@@ -205,7 +205,7 @@ class Reader:
             return (
                 (directory / "pyvenv.cfg").exists()
                 or (directory / "conda-meta").exists()
-                or _is_layer(directory)
+                or is_layer(directory)
                 # The project that this very layer stands in, within the one that is checked: one
                 # that is being generated there.
                 or directory.resolve() == LAYER.parent
@@ -242,8 +242,11 @@ class Reader:
         self.notes.append(Note(name, text, unread))
 
 
-def _is_layer(directory: Path) -> bool:
-    """Tell whether a directory is this layer, be it this very copy or a generated one."""
+def is_layer(directory: Path) -> bool:
+    """Tell whether a directory is this layer, be it this very copy or a generated one.
+
+    :param directory: which may not exist.
+    """
     if directory.name != LAYER.name:
         return False
     return (directory / "doctor" / "registry.py").exists() or directory.resolve() == LAYER

@@ -15,6 +15,7 @@ from flask import Flask, Response, request
 from markupsafe import escape
 from werkzeug.exceptions import HTTPException
 
+from production.browser.assets import asset_url
 from production.realtime.errors import current_request_id
 
 PROBLEM = "application/problem+json"
@@ -79,4 +80,6 @@ def _page(error: HTTPException) -> str:
         title=escape(error.name),
         detail=escape(error.description or ""),
         request_id=escape(current_request_id() or ""),
+        stylesheet=escape(asset_url("page.css")),
+        start=escape(f"{request.script_root}/"),
     )

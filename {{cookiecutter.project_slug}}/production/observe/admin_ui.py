@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import structlog
 from socketio.admin import InstrumentedServer
 
 from production.observe.door import Door
 from production.realtime.websocket import Message, WebSocket
 from production.settings import AdminUi
 from production.state import ServiceState
-
-log = structlog.get_logger(__name__)
 
 NAMESPACE = "/admin"
 
@@ -91,9 +88,5 @@ def open_to_admin_uis(state: ServiceState, door: Door) -> None:
     :param door: what decides who is let in.
     """
     mode, server = state.settings.admin_ui, state.socketio.server
-    if mode is AdminUi.OFF:
-        return
-    if server.has_namespace(NAMESPACE):
-        log.warning("the app has a namespace of its own where Admin UIs would be", name=NAMESPACE)
-        return
-    InstrumentedService(server, door, mode=str(mode), read_only=mode is AdminUi.PRODUCTION)
+    if mode is not AdminUi.OFF and server.may_open(NAMESPACE):
+        InstrumentedService(server, door, mode=str(mode), read_only=mode is AdminUi.PRODUCTION)

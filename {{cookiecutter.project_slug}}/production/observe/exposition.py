@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from production.observe.logs import configure_logging
 from production.observe.shared_values import SharedValues
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("production.observe.exposition")
 
 RETRY_AFTER = 1.0
 """Seconds between two tries to listen. On an upgrade of gunicorn the old master still does."""

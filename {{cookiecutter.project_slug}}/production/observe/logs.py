@@ -53,9 +53,9 @@ def _add_process(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
 
 def _in_reading_order(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
     """Put first what a reader looks for first, and leave out what is not known."""
-    first = {key: event_dict.pop(key) for key in READ_FIRST if key in event_dict}
-    rest = {key: value for key, value in event_dict.items() if value is not None}
-    return {**first, **rest}
+    known = {key: value for key, value in event_dict.items() if value is not None}
+    first = {key: known.pop(key) for key in READ_FIRST if key in known}
+    return {**first, **known}
 
 
 def _renderers(log_format: str) -> list[Processor]:

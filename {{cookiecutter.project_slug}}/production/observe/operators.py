@@ -141,8 +141,7 @@ def open_to_operators(state: ServiceState, door: Door) -> bool:
     :param door: what decides who is let in.
     """
     server = state.socketio.server
-    if server.has_namespace(NAMESPACE):
-        log.warning("the app has a namespace of its own where operators would be", name=NAMESPACE)
+    if not server.may_open(NAMESPACE):
         return False
     log_stream = LogStream()
     logging.getLogger().addHandler(log_stream)

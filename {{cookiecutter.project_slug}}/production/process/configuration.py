@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,21 @@ def read_settings() -> Any:
     if reader.returncode:
         raise SystemExit(reader.returncode)
     return SimpleNamespace(**json.loads(reader.stdout))
+
+
+def worker_class_for(settings: Any) -> str:
+    """Return the worker class of the mode that the service is to run in.
+
+    :param settings: with ``async_mode``.
+    :raises ConfigurationError: if the mode's library is not installed.
+    """
+    mode = settings.async_mode
+    if mode != "threading" and find_spec(mode) is None:
+        raise ConfigurationError(
+            f"ASYNC_MODE is {mode}, but {mode} is not installed: add it to what the project requires and "
+            "install that, or choose another mode."
+        )
+    return WORKER_CLASSES[mode]
 
 
 def thread_count(settings: Any) -> int:

@@ -68,7 +68,10 @@ class Part:
         while not answers(self.port):
             self.check()
             if time.monotonic() > deadline:
-                raise ConfigurationError(f"{self.name} does not answer on port {self.port}.")
+                raise ConfigurationError(
+                    f"{self.name} was not ready on port {self.port} within {BOOT_TIME:g} s: its own "
+                    "lines above say why."
+                )
             time.sleep(POLL_INTERVAL)
         self.say(state)
 

@@ -55,7 +55,7 @@ class Message:
         return self._settled.wait(max(0.0, self._deadline - time.monotonic()))
 
 
-class Outbox:
+class AwaitedMessages:
     """Messages in the order in which they are to be published.
 
     :param max_bytes: how large they may be together.

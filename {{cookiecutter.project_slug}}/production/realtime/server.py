@@ -58,12 +58,17 @@ class Server(socketio.Server):  # type: ignore[misc]
         #: Called with what a handler has raised.
         self.error_watchers: list[Callable[[Exception], None]] = []
 
-    def has_namespace(self, namespace: str) -> bool:
-        """Tell whether there are handlers for a namespace.
+    def may_open(self, namespace: str) -> bool:
+        """Tell whether the layer may have a namespace, and say so if the app has one of that name.
 
         :param namespace: its name.
         """
-        return namespace in self.handlers or namespace in self.namespace_handlers
+        free = namespace not in self.handlers and namespace not in self.namespace_handlers
+        if not free:
+            log.warning(
+                "the app has a namespace of its own where the layer's is", namespace=namespace
+            )
+        return free
 
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer

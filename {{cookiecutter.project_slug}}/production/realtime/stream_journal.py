@@ -21,7 +21,7 @@ import structlog
 from production.realtime.errors import Rejected
 from production.realtime.history import Limits
 from production.realtime.journal import Follower, Unavailable
-from production.realtime.publishing import Message, Outbox
+from production.realtime.publishing import AwaitedMessages, Message
 from production.realtime.redis_connection import QUEUE_ERRORS, connect, name
 from production.realtime.stream_scripts import APPEND, KEYS, RENEW, STATE
 from production.realtime.updates import Encoded, Position, Update
@@ -65,7 +65,7 @@ class StreamJournal:
         self._kept = self._keys[KEYS.index("kept")]
         self._limits = limits
         self._timeout = timeout
-        self._outbox = Outbox(limits.bytes)
+        self._outbox = AwaitedMessages(limits.bytes)
         self._outage = _Outage()
         self._follower: Follower
         # Whether the reader has read what was there when it began, and what it has read up to.

@@ -263,7 +263,7 @@ def packets_in_the_log(project: Project) -> Iterator[Place]:
     for name in ("logger", "engineio_logger"):
         for option in project.options_named(name):
             if option.constant is True:
-                yield at(option)
+                yield at(option, f"`{name}`")
 
 
 @check(

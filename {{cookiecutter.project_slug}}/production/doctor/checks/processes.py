@@ -27,18 +27,22 @@ RANDOM_SOURCES = (
     "random.",
 )
 
-SPAWNING = (
-    "subprocess.Popen",
-    "subprocess.run",
-    "subprocess.call",
-    "subprocess.check_call",
-    "os.system",
-    "os.popen",
-    "os.fork",
-    "os.spawnl",
-    "os.spawnlp",
-    "os.spawnv",
+SPAWNING = frozenset(
+    {
+        "multiprocessing.Pool",
+        "multiprocessing.Process",
+        "os.fork",
+        "os.popen",
+        "os.spawnl",
+        "os.spawnlp",
+        "os.spawnv",
+        "subprocess.Popen",
+    }
 )
+"""What starts a process and goes on; ``subprocess.run`` and the like wait until it has ended."""
+
+WAITING = frozenset({"communicate", "read", "wait"})
+"""Methods that wait for the process that they are called on."""
 
 
 def _secret_keys(project: Project) -> Iterator[tuple[Module, ast.expr, int]]:
@@ -311,9 +315,18 @@ def process_at_import(project: Project) -> Iterator[Place]:
     for module, node in project.import_time:
         if not isinstance(node, ast.Call):
             continue
-        dotted = module.dotted(node.func)
-        if dotted.startswith(SPAWNING) or dotted in {
-            "multiprocessing.Process",
-            "multiprocessing.Pool",
-        }:
-            yield Place(module.source, node.lineno, dotted)
+        if _is_left_running(module, node):
+            yield Place(module.source, node.lineno, module.dotted(node.func))
+
+
+def _is_left_running(module: Module, call: ast.Call) -> bool:
+    """Tell whether a call starts a process that runs on when the next line does."""
+    name = module.dotted(call.func)
+    if name == "os.system":
+        command = constant(call.args[0]) if call.args else MISSING
+        return isinstance(command, str) and command.rstrip().endswith("&")
+    parent = module.parents.get(call)
+    is_awaited = isinstance(parent, ast.withitem) or (
+        isinstance(parent, ast.Attribute) and parent.attr in WAITING
+    )
+    return name in SPAWNING and not is_awaited

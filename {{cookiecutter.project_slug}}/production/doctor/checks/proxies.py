@@ -241,7 +241,9 @@ def _has_tls(location: Directive) -> bool:
 
 
 def _number(project: Project, name: str, default: float) -> float:
-    """Return the largest value that the code gives an option, or the default."""
+    """Return the largest value that the code gives an option, or the default, which the layer's is too."""
+    if project.has_layer:
+        return default
     values = [option.constant for option in project.options_named(name)]
     values = [value[0] if isinstance(value, list) and value else value for value in values]
     return max((value for value in values if isinstance(value, int | float)), default=default)

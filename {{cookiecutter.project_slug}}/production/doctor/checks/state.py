@@ -1,4 +1,4 @@
-"""FSP301 to FSP303: what a process keeps to itself while it serves."""
+"""FSP301 and FSP302: what a module keeps to itself while the service runs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from production.doctor.modules import (
     Function,
     Module,
     assignments,
-    constant,
     first_name,
     import_time_statements,
+    keyword,
     last_name,
+    walk_body,
 )
 from production.doctor.project import Project
 from production.doctor.registry import check
 
 SCALING = "https://flask-socketio.readthedocs.io/en/latest/deployment.html#using-multiple-workers"
+
+CURRENT_APP = "flask.current_app"
 
 CONTAINERS = frozenset(
     {
@@ -74,12 +77,14 @@ class Kept:
     :param module: where it is made.
     :param line: where it is made.
     :param name: what it is called.
+    :param is_container: whether it can be changed in place.
     :param changes: the files and lines where handlers change it.
     """
 
     module: Module
     line: int
     name: str
+    is_container: bool = True
     changes: list[str] = field(default_factory=list)
 
     def place(self) -> Place:
@@ -94,22 +99,39 @@ def is_container(module: Module, node: ast.expr) -> bool:
     """Tell whether an expression makes something that can be changed in place."""
     if isinstance(node, ast.Dict | ast.List | ast.Set | ast.DictComp | ast.ListComp | ast.SetComp):
         return True
-    return isinstance(node, ast.Call) and module.dotted(node.func) in CONTAINERS
+    if not isinstance(node, ast.Call):
+        return False
+    made = keyword(node, "default_factory") if last_name(node.func) == "field" else None
+    return module.dotted(made.value if made else node.func) in CONTAINERS
 
 
 def _containers(module: Module) -> dict[str, Kept]:
-    """Return the containers that a module makes when it is imported."""
+    """Return the containers that a module makes when it is imported, such as ``users`` or ``app.users``."""
     found: dict[str, Kept] = {}
     for statement in import_time_statements(module.tree.body):
         if module.class_of(statement) is not None:
             continue
         for target, value in assignments(statement):
-            if isinstance(target, ast.Name) and is_container(module, value):
-                found.setdefault(target.id, Kept(module, target.lineno, target.id))
+            name = ast.unparse(target)
+            if isinstance(target, ast.Name | ast.Attribute) and is_container(module, value):
+                found.setdefault(name, Kept(module, target.lineno, name))
     return found
 
 
-def _locals(function: Function) -> set[str]:
+def _enclosed(project: Project, module: Module, function: Function) -> dict[str, Kept]:
+    """Return the containers of the functions around one: a factory makes them once in each process."""
+    found: dict[str, Kept] = {}
+    for outer in module.ancestors(function):
+        if not isinstance(outer, Function) or outer in project.served:
+            continue
+        for node in walk_body(outer):
+            for target, value in assignments(node):
+                if isinstance(target, ast.Name) and is_container(module, value):
+                    found.setdefault(target.id, Kept(module, target.lineno, target.id))
+    return found
+
+
+def own_names(function: Function) -> set[str]:
     """Return the names that a function makes its own."""
     arguments = function.args
     names = {one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
@@ -147,16 +169,20 @@ def changed_expressions(function: Function) -> Iterator[tuple[ast.expr, int]]:
 
 def _kept_containers(project: Project) -> list[Kept]:
     containers = {module: _containers(module) for module in project.modules}
+    changed: dict[tuple[str, int, str], Kept] = {}
     for function, (module, _) in project.served.items():
-        own = _locals(function)
+        own = own_names(function)
+        enclosed = _enclosed(project, module, function)
         for expression, line in changed_expressions(function):
             name = first_name(expression)
             if not name or name in own:
                 continue
-            kept = _find(project, containers, module, name, expression)
-            if kept:
+            found = enclosed.get(name) or _find(project, containers, module, name, expression)
+            if found:
+                key = (found.module.source.path, found.line, found.name)
+                kept = changed.setdefault(key, found)
                 kept.changes.append(f"{module.source.path}:{line}")
-    return [kept for found in containers.values() for kept in found.values() if kept.changes]
+    return [changed[key] for key in sorted(changed)]
 
 
 def _find(
@@ -171,14 +197,37 @@ def _find(
     for made, known in ((module, name), (owner, imported)):
         if known in containers[made]:
             return containers[made][known]
-    # module.name[...] = ...
+    for attribute in attributes_of(expression):
+        # module.name[...] = ...
+        imported_from = project.imported_module(module, attribute.value)
+        if imported_from is not None and attribute.attr in containers[imported_from]:
+            return containers[imported_from][attribute.attr]
+        # app.name[...] = ...
+        if isinstance(attribute.value, ast.Name):
+            kept = containers[owner].get(f"{imported}.{attribute.attr}")
+            if kept or module.dotted(attribute.value) != CURRENT_APP:
+                return kept
+            return _of_any_app(containers, attribute.attr)
+    return None
+
+
+def _of_any_app(containers: dict[Module, dict[str, Kept]], attribute: str) -> Kept | None:
+    """Find the container that an attribute of ``current_app`` stands for."""
+    found = [
+        kept
+        for made in containers.values()
+        for name, kept in made.items()
+        if name.rpartition(".")[::2] == ("app", attribute)
+    ]
+    return found[0] if found else None
+
+
+def attributes_of(expression: ast.expr) -> Iterator[ast.Attribute]:
+    """Yield the attributes in a chain such as ``game.rooms[name].members``, the last one first."""
     while isinstance(expression, ast.Subscript | ast.Attribute | ast.Call):
         if isinstance(expression, ast.Attribute):
-            imported_from = project.imported_module(module, expression.value)
-            if imported_from is not None and expression.attr in containers[imported_from]:
-                return containers[imported_from][expression.attr]
+            yield expression
         expression = expression.func if isinstance(expression, ast.Call) else expression.value
-    return None
 
 
 @check(
@@ -204,7 +253,7 @@ def module_state(project: Project) -> Iterator[Place]:
 
 def _is_app_config(module: Module, node: ast.expr) -> bool:
     """Tell whether an expression is the configuration of the app, as a handler sees it."""
-    return module.dotted(node) in {"app.config", "flask.current_app.config"} or (
+    return module.dotted(node) in {"app.config", f"{CURRENT_APP}.config"} or (
         last_name(node) == "config"
         and isinstance(node, ast.Attribute)
         and module.dotted(node.value).endswith(".app")
@@ -277,92 +326,3 @@ def _line_of_global(module: Module, name: str, fallback: int) -> int:
             if isinstance(target, ast.Name) and target.id == name:
                 return target.lineno
     return fallback
-
-
-@check(
-    "FSP303",
-    Severity.BREAKS,
-    "an object of the process collects state",
-    why="The object is made once in each process, so a second worker does not see what the first "
-    "one has collected.",
-    fix="Keep the data in Redis or a database, or stay with one worker.",
-    evidence=(SCALING,),
-)
-def singleton_state(project: Project) -> Iterator[Place]:
-    for module, one in _singletons(project):
-        kept = {name: Kept(module, line, name) for name, line in _attributes(module, one).items()}
-        for statement in one.body:
-            if not isinstance(statement, Function) or statement.name == "__init__":
-                continue
-            if statement not in project.served:
-                continue
-            for name, line in _changed_attributes(statement, one.name):
-                if name in kept:
-                    kept[name].changes.append(f"{module.source.path}:{line}")
-        yield from (one.place() for one in kept.values() if one.changes)
-
-
-def _singletons(project: Project) -> Iterator[tuple[Module, ast.ClassDef]]:
-    """Yield the classes of which a module makes an instance, and namespaces."""
-    seen: set[ast.ClassDef] = set()
-    for module, node in project.import_time:
-        if not isinstance(node, ast.Call):
-            continue
-        found = project.class_named(module, node.func)
-        if found and found[1] not in seen:
-            seen.add(found[1])
-            yield found
-    for handler in project.handlers:
-        owner = handler.module.class_of(handler.function)
-        if owner is not None and owner not in seen:
-            seen.add(owner)
-            yield handler.module, owner
-
-
-def _attributes(module: Module, one: ast.ClassDef) -> dict[str, int]:
-    """Return the containers and counters that a class or its ``__init__`` makes, with their lines."""
-    found: dict[str, int] = {}
-    for statement in one.body:
-        for target, value in assignments(statement):
-            if isinstance(target, ast.Name) and _can_change(module, value):
-                found.setdefault(target.id, target.lineno)
-        if isinstance(statement, Function) and statement.name == "__init__":
-            for node in ast.walk(statement):
-                for target, value in assignments(node):
-                    if (
-                        isinstance(target, ast.Attribute)
-                        and first_name(target) == "self"
-                        and isinstance(target.value, ast.Name)
-                        and _can_change(module, value)
-                    ):
-                        found.setdefault(target.attr, target.lineno)
-    return found
-
-
-def _can_change(module: Module, value: ast.expr) -> bool:
-    return is_container(module, value) or isinstance(constant(value), int | float)
-
-
-def _changed_attributes(method: Function, class_name: str) -> Iterator[tuple[str, int]]:
-    """Yield the attributes of ``self`` that a method changes in place, or counts up."""
-    for expression, line in changed_expressions(method):
-        name = _attribute_of_self(expression, class_name)
-        if name:
-            yield name, line
-    for node in ast.walk(method):
-        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Attribute):
-            name = _attribute_of_self(node.target, class_name)
-            if name:
-                yield name, node.lineno
-
-
-def _attribute_of_self(node: ast.expr, class_name: str) -> str:
-    while isinstance(node, ast.Subscript | ast.Attribute | ast.Call):
-        if (
-            isinstance(node, ast.Attribute)
-            and isinstance(node.value, ast.Name)
-            and node.value.id in {"self", "cls", class_name}
-        ):
-            return node.attr
-        node = node.func if isinstance(node, ast.Call) else node.value
-    return ""

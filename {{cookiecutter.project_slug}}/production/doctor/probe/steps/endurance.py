@@ -141,7 +141,9 @@ def _keep(session: Session, silence: float) -> Outcome:
                 session.send(PONG)
     if pings:
         return passed(
-            f"{silence:.0f} s, {pings} pings answered.", seconds=round(silence, 1), pings=pings
+            f"{silence:.0f} s, {pings} {'ping' if pings == 1 else 'pings'} answered.",
+            seconds=round(silence, 1),
+            pings=pings,
         )
     ping_interval = session.handshake.ping_interval
     if silence < ping_interval + PING_GRACE:

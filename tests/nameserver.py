@@ -1,0 +1,54 @@
+"""A name server for tests of proxies that find what they route to by name."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import socketserver
+import struct
+import threading
+from collections.abc import Iterator
+
+
+class NameServer(socketserver.UDPServer):
+    """A name server that knows a few names: what nginx needs of it (RFC 1035).
+
+    :param addresses: the IPv4 address of each name.
+    """
+
+    def __init__(self, addresses: dict[str, str]) -> None:
+        super().__init__(("127.0.0.1", 0), Question)
+        self.addresses = addresses
+
+
+class Question(socketserver.BaseRequestHandler):
+    """Asks for the address of one name."""
+
+    server: NameServer
+
+    def handle(self) -> None:
+        """Answer with the address, or that there is no such name."""
+        question, replies = self.request
+        labels, at = [], 12
+        while question[at]:
+            labels.append(question[at + 1 : at + 1 + question[at]].decode())
+            at += 1 + question[at]
+        address = self.server.addresses.get(".".join(labels))
+        flags, count = (0x8180, 1) if address else (0x8183, 0)
+        answer = question[:2] + struct.pack(">HHHHH", flags, 1, count, 0, 0) + question[12 : at + 5]
+        if address:
+            answer += struct.pack(">HHHIH", 0xC00C, 1, 1, 1, 4) + socket.inet_aton(address)
+        replies.sendto(answer, self.client_address)
+
+
+@contextlib.contextmanager
+def answering(addresses: dict[str, str]) -> Iterator[NameServer]:
+    """Run a name server until the block ends."""
+    with NameServer(addresses) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
