@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
+import json
 import re
+import shutil
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -67,3 +72,81 @@ def test_the_workflow_runs_what_the_makefile_has(project: BakedProject) -> None:
     commands = set(re.findall(r"run: make ([a-z]+)", project.text(WORKFLOW)))
     assert commands
     assert commands <= targets
+
+
+class Advisories(http.server.BaseHTTPRequestHandler):
+    """Answers as the OSV database does, of which one release of one library has a vulnerability.
+
+    The real databases cannot be reached where the tests run. See
+    https://google.github.io/osv.dev/post-v1-query/ for the protocol.
+    """
+
+    def do_POST(self) -> None:
+        """Answer the question for one release."""
+        question = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        known = {
+            "id": "PYSEC-2026-1",
+            "summary": "Made up.",
+            "published": "2026-01-01T00:00:00Z",
+            "modified": "2026-01-01T00:00:00Z",
+            "affected": [
+                {
+                    "package": {"name": "vulnerable", "ecosystem": "PyPI"},
+                    "ranges": [
+                        {"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "1.1"}]}
+                    ],
+                    "versions": ["1.0"],
+                }
+            ],
+        }
+        is_known = question["package"]["name"] == "vulnerable" and question["version"] == "1.0"
+        answer = json.dumps({"vulns": [known]} if is_known else {}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def advisories() -> Iterator[str]:
+    """Serve the database until the block ends; return the address of its queries."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Advisories) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/v1/query"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(("release", "status"), [("1.0", 2), ("1.1", 0)])
+def test_the_audit_names_a_release_that_is_vulnerable(
+    project: BakedProject,
+    tmp_path: Path,
+    requires: Callable[[str], str],
+    release: str,
+    status: int,
+) -> None:
+    """With the tool of this environment, and pins that need not exist."""
+    requires("make")
+    shutil.copy(project.path / "Makefile", tmp_path)
+    pins = "".join(
+        f"{name}=={version} --hash=sha256:{'0' * 64}\n"
+        for name, version in (("vulnerable", release), ("harmless", "1.0"))
+    )
+    (tmp_path / "requirements-dev.txt").write_text(pins)
+    tools = tmp_path / "build/tools/bin"
+    tools.mkdir(parents=True)
+    (tools / "pip-audit").symlink_to(Path(sys.executable).with_name("pip-audit"))
+    with advisories() as address:
+        outcome = BakedProject(tmp_path).run(
+            *("make", "audit", f"AUDIT_FLAGS=--vulnerability-service osv --osv-url {address}")
+        )
+    assert outcome.returncode == status, outcome.stdout
+    assert ("PYSEC-2026-1" in outcome.stdout) == bool(status)
+    assert "harmless" not in outcome.stdout

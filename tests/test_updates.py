@@ -146,6 +146,35 @@ def test_the_layer_is_replaced_and_what_is_the_users_stays(
     assert update(project).stdout.startswith("Up to date: ")
 
 
+def test_a_project_of_the_first_commit_that_recorded_its_origin_is_brought_up_to_date(
+    tmp_path: Path,
+) -> None:
+    """Not a state that the test made up, but one that the template was really in."""
+    if run("git", "rev-parse", "--is-shallow-repository", cwd=TEMPLATE).stdout.strip() == "true":
+        pytest.skip("this clone has no history")
+    record = "{{cookiecutter.project_slug}}/.cruft.json"
+    commits = run("git", "log", "--reverse", "--format=%H", "--", record, cwd=TEMPLATE)
+    run("git", "clone", "--quiet", "--no-tags", str(TEMPLATE), "template", cwd=tmp_path)
+    template = Repository(tmp_path / "template")
+    template.git("remote", "remove", "origin")
+    newest = template.git("rev-parse", "HEAD").strip()
+    template.git("checkout", "--quiet", commits.stdout.split()[0])
+    generate(template)
+    template.git("checkout", "--quiet", newest)
+    project = Repository(tmp_path / "live-board")
+    project.append("live_board/board.py", "\n\nMINE = True\n")
+    project.change("README.md", "# Live Board", "# Our Board")
+    project.commit("Make it ours")
+
+    outcome = update(project)
+
+    assert outcome.returncode == 0, outcome.stdout
+    assert (project.path / "live_board/board.py").read_text().endswith("MINE = True\n")
+    assert (project.path / "README.md").read_text().startswith("# Our Board\n")
+    tests = BakedProject(project.path).run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
+    assert tests.returncode == 0, tests.stdout
+
+
 @pytest.fixture
 def adopted(template: Repository) -> Repository:
     """An app of somebody else's, with the layer around it as it was then."""
