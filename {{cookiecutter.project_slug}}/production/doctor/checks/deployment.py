@@ -15,7 +15,6 @@ from production.doctor.registry import FLASK_SOCKETIO, GUNICORN, PYTHON_SOCKETIO
 from production.doctor.requirements import required
 from production.doctor.sources import Kind, Source
 
-NEWS = "https://docs.gunicorn.org/en/stable/news.html"
 DEPLOYMENT = "https://flask-socketio.readthedocs.io/en/latest/deployment.html"
 
 FEW_THREADS = 16

@@ -54,8 +54,7 @@ LARGEST_MESSAGE = 10_000_000
 API = "https://flask-socketio.readthedocs.io/en/latest/api.html"
 DEPLOYMENT = "https://flask-socketio.readthedocs.io/en/latest/deployment.html"
 
-# What Flask-SocketIO itself knows to be python-socketio's managers; all else goes to Kombu.
-DISPATCHED_SCHEMES = ("redis://", "rediss://", "kafka://", "zmq")
+# Redis by other names than Flask-SocketIO knows, which hands their addresses to Kombu.
 REDIS_SCHEMES = (
     "redis+sentinel://",
     "rediss+sentinel://",
