@@ -82,9 +82,13 @@ class ThreadWorker(ServiceWorker, gthread.ThreadWorker):  # type: ignore[misc]
             self.enqueue_req(conn)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
-        """Leave at once: Python itself would wait for the pool's threads, and they for clients."""
+        """Leave at once: Python itself would wait for the pool's threads, and they for clients.
+
+        Nor is the pool shut down: this may have interrupted the thread that holds its lock.
+        """
+        self.alive = False
+        self.cfg.worker_int(self)
         try:
-            super().handle_quit(sig, frame)
-        except SystemExit:
             logging.shutdown()
+        finally:
             os._exit(0)
