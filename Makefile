@@ -26,7 +26,7 @@ test: $(VENV)/.test javascript ## Run every test
 	$(BIN)/python -m pytest -m 'not alone' --numprocesses 3 --dist worksteal
 	$(BIN)/python -m pytest -m alone
 
-bench: $(VENV)/.test javascript ## Measure the service beside stock Flask-SocketIO and Node, for three minutes
+bench: $(VENV)/.test javascript ## Measure the service beside stock Flask-SocketIO and Node, for about seven minutes
 	PYTHONPATH=tests $(BIN)/python -m bench
 
 lint: $(VENV)/.test ## Check style and types of the template's own code and of the layer
