@@ -215,7 +215,11 @@ def test_who_is_refused_is_counted_by_the_reason(measured: Measured, before: Scr
         for namespace in ("/refused", "/nowhere"):
             client.send_packet(f"40{namespace},")
             client.wait_for_packet(f"44{namespace},")
-    now = measured.scrape()
+    # A client may have its answer before it is counted.
+    now = scrape_until(
+        measured.port,
+        lambda metrics: grown(metrics, before, "socketio_refused_connects_total") >= 5,
+    )
     refused = {
         reason: grown(now, before, "socketio_refused_connects_total", reason=reason)
         for reason in now.values("socketio_refused_connects_total", "reason")
@@ -236,7 +240,12 @@ def test_a_client_cannot_add_labels(measured: Measured, before: Scrape) -> None:
             client.emit("subscribe", {"channels": [f"invented-{number}"]})
             client.send_packet(f"40/invented-{number},")
         client.call("subscribe", {"channels": []})
-    now = measured.scrape()
+    now = scrape_until(
+        measured.port,
+        lambda metrics: (
+            grown(metrics, before, "socketio_event_seconds_count", event="unknown") >= 50
+        ),
+    )
     assert grown(now, before, "socketio_event_seconds_count", event="unknown") == 50
     assert "invented" not in now.text
     assert client.session
