@@ -164,7 +164,14 @@ def test_sessions_and_deliveries_of_all_workers_are_counted(
         for client in clients:
             for _ in range(PUBLISHED):
                 client.wait_for_event("update")
-        now = measured.scrape()
+        now = scrape_until(
+            measured.port,
+            lambda metrics: (
+                grown(metrics, before, "socketio_deliveries_total") >= PUBLISHED * 4 + 5
+                and grown(metrics, before, "socketio_event_seconds_count", event="publish")
+                >= PUBLISHED
+            ),
+        )
         poller.leave()
     # Beside the greetings of five clients.
     assert grown(now, before, "socketio_deliveries_total") == PUBLISHED * 4 + 5
