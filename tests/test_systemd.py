@@ -1,7 +1,7 @@
-"""The systemd units: what systemd's own tools say of them, and gunicorn as systemd would run it.
+"""The systemd units: what systemd's own tools say of them, and what the service reports to systemd, word by word.
 
-No systemd runs here, so the tests do what it does: hold the socket, pass it on, and listen to what is
-reported, by the protocols of sd_listen_fds(3) and sd_notify(3).
+The tests do what systemd does: hold the socket, pass it on, and listen to what is reported, by the
+protocols of sd_listen_fds(3) and sd_notify(3). Under the real one, it runs in test_systemd_host.py.
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ import configparser
 import contextlib
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
-import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -237,37 +234,3 @@ def test_a_worker_that_cannot_start_is_not_reported_as_ready(
     process = systemd.start(bake(), log, "eventlet", SECRET_KEY="changeme")
     assert process.wait(PATIENCE) != 0
     assert systemd.reports() == []
-
-
-def test_a_restart_refuses_nobody(bake: Bake, tmp_path: Path, systemd: Systemd) -> None:
-    log = tmp_path / "service.log"
-    answers: list[int] = []
-    enough = threading.Event()
-
-    def ask() -> None:
-        while not enough.is_set():
-            with urllib.request.urlopen(f"{systemd.url}/health/live", timeout=PATIENCE) as answer:
-                answers.append(answer.status)
-
-    with ThreadPoolExecutor() as pool:
-        with stopped(systemd.start(bake(), log, "eventlet")):
-            clients = [pool.submit(ask) for _ in range(4)]
-            eventually(lambda: len(answers) >= 20, PATIENCE, "clients are answered")
-        # Nobody serves now; who connects waits in the socket's queue.
-        with stopped(systemd.start(bake(), log, "eventlet")):
-            before = len(answers)
-            eventually(lambda: len(answers) >= before + 20, PATIENCE, "they are again")
-            enough.set()
-            # A client that was refused, or cut, raises here.
-            for client in clients:
-                client.result()
-    assert set(answers) == {200}
-
-
-def test_the_master_stops_when_systemd_says_so(
-    bake: Bake, tmp_path: Path, systemd: Systemd
-) -> None:
-    process = systemd.start(bake(), tmp_path / "service.log", "threading")
-    eventually(lambda: "READY=1" in systemd.reports(), PATIENCE, "it is ready")
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(STOP_TIME) == 0
