@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from baking import Bake
+from npm import COMPILER_OPTIONS, JAVASCRIPT, MODULES, npm_tool, run
 from production.observe import metrics
 from rawclient import open_websocket
 from scraping import Scrape, scrape_until
@@ -159,6 +161,28 @@ def test_the_expressions_of_the_dashboard_are_valid(
     path = tmp_path / "dashboard.yml"
     path.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
     promtool(requires("promtool"), "check", "rules", path)
+
+
+def test_grafana_reads_every_field_of_it(
+    dashboard: Any, tmp_path: Path, requires: Requires
+) -> None:
+    compiler = npm_tool("tsc", requires)
+    lines = [
+        'import type { Custom, Dashboard, Options } from "./grafana.js";',
+        f"export const dashboard: Dashboard = {json.dumps(dashboard, indent=2)};",
+    ]
+    for panel in dashboard["panels"]:
+        number, kind = panel["id"], panel["type"]
+        options = json.dumps(panel.get("options", {}))
+        custom = json.dumps(panel.get("fieldConfig", {}).get("defaults", {}).get("custom", {}))
+        lines += [
+            f'export const options{number}: Options["{kind}"] = {options};',
+            f'export const custom{number}: Custom["{kind}"] = {custom};',
+        ]
+    (tmp_path / "dashboard.ts").write_text("\n".join(lines))
+    shutil.copy(JAVASCRIPT / "grafana.ts", tmp_path)
+    (tmp_path / "node_modules").symlink_to(MODULES)
+    run(compiler, *COMPILER_OPTIONS, "--skipLibCheck", "dashboard.ts", directory=tmp_path)
 
 
 def test_the_panels_have_a_place_of_their_own(dashboard: Any) -> None:

@@ -1,0 +1,33 @@
+"""What the tests use from npm, see js/package.json."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+JAVASCRIPT = Path(__file__).parent / "js"
+MODULES = JAVASCRIPT / "node_modules"
+
+COMPILER_OPTIONS = ("--noEmit", "--strict", "--target", "es2022", "--module", "nodenext")
+"""For ``tsc``."""
+
+
+def npm_tool(name: str, requires: Callable[[str], str]) -> str:
+    """Find a command of an npm package.
+
+    :param name: its name.
+    :param requires: the fixture, which is asked where it is missing.
+    """
+    path = MODULES / ".bin" / name
+    if not path.exists():
+        requires(f"the npm package with {name} (make javascript)")
+    return str(path)
+
+
+def run(*command: str, directory: Path = JAVASCRIPT) -> None:
+    """Run a command, by default where the tests' scripts are; what it says is shown if it fails."""
+    outcome = subprocess.run(
+        command, cwd=directory, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
