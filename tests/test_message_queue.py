@@ -16,6 +16,7 @@ import socketio
 
 from baking import ASYNC_MODES, Bake
 from observing import worker
+from outages import one_outage, under_way
 from production.realtime.emitter import Emitter
 from queues import Link, Valkey, running
 from rawclient import ConnectionEndedError, http
@@ -36,9 +37,6 @@ LEASE_OF_PRESENCE = 10.0
 LONGEST_EMIT = 0.05
 LONGEST_RESUBSCRIPTION = 2.0
 LONGEST_DEAFNESS = 10.0
-
-LOST = "message queue lost"
-BACK = "message queue back"
 
 
 @dataclass
@@ -162,18 +160,10 @@ def listeners(valkey: Valkey) -> int:
     return int(count)
 
 
-def records(served: ServedProject, event: str) -> list[dict[str, Any]]:
-    return [record for record in served.records() if record["event"] == event]
-
-
 def settle(served: ServedProject) -> None:
     """Wait until a process hears itself and no outage is under way."""
     eventually(
-        lambda: (
-            ready(served)
-            and "output" not in queue_check(served)
-            and len(records(served, LOST)) == len(records(served, BACK))
-        ),
+        lambda: ready(served) and "output" not in queue_check(served) and not under_way(served),
         PATIENCE,
         what=lambda: f"it settles: {queue_check(served)}\n{served.log_text()}",
     )
@@ -185,29 +175,6 @@ def settled(pair: Pair) -> Pair:
     settle(pair.near)
     settle(pair.far)
     return pair
-
-
-def outage_end(served: ServedProject, before: int) -> dict[str, Any]:
-    """Wait for the end of the one outage after those before, and return its record."""
-    eventually(
-        lambda: len(records(served, BACK)) > before,
-        PATIENCE,
-        what=lambda: f"the outage ends:\n{served.log_text()}",
-    )
-    (began,) = records(served, LOST)[before:]
-    (ended,) = records(served, BACK)[before:]
-    assert began["level"] == "error"
-    assert began["reason"]
-    return ended
-
-
-@contextlib.contextmanager
-def one_outage(*processes: ServedProject) -> Iterator[list[dict[str, Any]]]:
-    """Expect that each process logs the beginning and the end of one outage; keep the ends."""
-    before = [len(records(served, LOST)) for served in processes]
-    ends: list[dict[str, Any]] = []
-    yield ends
-    ends.extend(map(outage_end, processes, before))
 
 
 def test_an_emit_reaches_the_clients_of_both_processes_once(

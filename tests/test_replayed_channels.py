@@ -26,6 +26,7 @@ from following import (
     watching,
 )
 from observing import MODES, not_json, worker
+from outages import one_outage
 from queues import Valkey, running
 from rawclient import RawWebSocket, SocketIOClient, encode_event
 from served import ServedProject, serve
@@ -113,7 +114,7 @@ def test_processes_that_are_killed(pair: Pair, channel: str) -> None:
 
 def test_a_queue_that_is_killed_and_comes_back(pair: Pair, channel: str) -> None:
     publisher = Publisher(pair.urls, channel, 150)
-    with watching(pair.urls, channel, TRANSPORTS * 3) as watchers:
+    with one_outage(*pair.services), watching(pair.urls, channel, TRANSPORTS * 3) as watchers:
         publisher.start()
         eventually(all_have(watchers, 30), PATIENCE)
         pair.queue.kill()

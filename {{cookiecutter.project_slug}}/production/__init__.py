@@ -59,11 +59,13 @@ def surround(app: Flask, socketio: SocketIO, settings: Settings, *, adopted: boo
     from production.observe.lag import LoopLag
     from production.realtime import server
     from production.realtime.channels import open_channels
+    from production.realtime.outage import outage_of
     from production.state import ServiceState
 
     server.start(socketio)
-    channels = open_channels(socketio.server, settings)
-    state = ServiceState(settings, socketio, LoopLag(socketio.server), channels)
+    outage = outage_of(socketio.server.manager)
+    channels = open_channels(socketio.server, settings, outage)
+    state = ServiceState(settings, socketio, LoopLag(socketio.server), channels, outage)
     app.extensions["production"] = state
 
     traces.init_app(app, socketio.server, settings)

@@ -24,7 +24,6 @@ import structlog
 from flask import Flask
 from redis.exceptions import LockError, LockNotOwnedError
 
-from production.realtime.outage import Outage
 from production.realtime.redis_connection import QUEUE_ERRORS, connect, name
 
 log = structlog.get_logger(__name__)
@@ -183,7 +182,7 @@ class Contest:
         self._lease = lease
         self._url = state.settings.redis_url.get_secret_value()
         self._key = name(state.settings.service_name, "once", title)
-        self._outage = _outage_of(self._server.manager)
+        self._outage = state.outage
         self._part = f"lock of {title}"
         #: What the lock holds while it is this process's.
         self.token = uuid.uuid4().hex.encode()
@@ -275,15 +274,6 @@ class Contest:
             self._outage.end(self._part)
             turn.extend(asked_at + self._lease * LOCK_TIME)
             renew_at = asked_at + RENEWAL * self._lease
-
-
-def _outage_of(manager: Any) -> Outage:
-    """Return where the process notes that its queue is away.
-
-    An adopted app may emit through a queue of another kind, which tells of its own outages.
-    """
-    outage: Outage | None = getattr(manager, "outage", None)
-    return outage or Outage("the queue that keeps the locks", dropped=lambda: 0)
 
 
 def _next_fence(client: Any, key: str) -> int:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from production.observe.lag import LoopLag
     from production.observe.quality import Qualities
     from production.realtime.channels import Channels
+    from production.realtime.outage import Outage
     from production.settings import Settings
 
 
@@ -21,15 +22,22 @@ class ServiceState:
     :param socketio: the app's Flask-SocketIO object.
     :param loop_lag: how late the process is.
     :param channels: what this process publishes and replays.
+    :param outage: what does not work of the message queue.
     """
 
     def __init__(
-        self, settings: Settings, socketio: SocketIO, loop_lag: LoopLag, channels: Channels
+        self,
+        settings: Settings,
+        socketio: SocketIO,
+        loop_lag: LoopLag,
+        channels: Channels,
+        outage: Outage,
     ) -> None:
         self.settings = settings
         self.socketio = socketio
         self.loop_lag = loop_lag
         self.channels = channels
+        self.outage = outage
         self.started_at = time.monotonic()
 
     @property

@@ -20,6 +20,7 @@ from typing import Any
 from production.realtime.history import Gap, History, Limits
 from production.realtime.journal import Journal, Unavailable
 from production.realtime.local_journal import LocalJournal
+from production.realtime.outage import Outage
 from production.realtime.stream_journal import StreamJournal
 from production.realtime.updates import Position, Update, encode
 from production.settings import Settings
@@ -235,11 +236,12 @@ class Channels:
         return ROOM_PREFIX + channel in self._server.rooms(sid, namespace=NAMESPACE)
 
 
-def open_channels(server: Any, settings: Settings) -> Channels:
+def open_channels(server: Any, settings: Settings, outage: Outage) -> Channels:
     """Return the channels of this process.
 
     :param server: the Socket.IO server.
     :param settings: the settings of the process.
+    :param outage: where to note that the message queue cannot be reached.
     """
     limits = Limits(
         messages=settings.replay_messages,
@@ -255,6 +257,7 @@ def open_channels(server: Any, settings: Settings) -> Channels:
         service=settings.service_name,
         limits=limits,
         timeout=settings.publish_timeout,
+        outage=outage,
     )
     return Channels(server, journal, limits)
 

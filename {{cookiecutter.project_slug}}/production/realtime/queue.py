@@ -23,7 +23,7 @@ import structlog
 
 from production.observe import metrics
 from production.realtime.manager import ConnectedOnly, CountedDelivery
-from production.realtime.outage import Outage
+from production.realtime.outage import ProvenOutage
 from production.realtime.outbox import Entry, Outbox
 from production.realtime.presence import SharedPresence
 from production.realtime.redis_connection import connect, name, publishing_pipeline
@@ -91,7 +91,7 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
         self._repeats = Repeats()
         self._counters: Counter[str] = Counter(published=0, failed=0, received=0, malformed=0)
         #: What does not work, here or in what else uses the queue: it is one outage.
-        self.outage = Outage("message queue", lambda: self._outbox.dropped)
+        self.outage = ProvenOutage(lambda: self._outbox.dropped)
         self._wake = threading.Event()
         self._canary_at = 0.0
         # From when on the outbox may be published; nothing while the queue has not answered since

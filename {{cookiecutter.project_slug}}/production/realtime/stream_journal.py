@@ -21,6 +21,7 @@ import structlog
 from production.realtime.errors import Rejected
 from production.realtime.history import Limits
 from production.realtime.journal import Follower, Unavailable
+from production.realtime.outage import Outage
 from production.realtime.publishing import AwaitedMessages, Message
 from production.realtime.redis_connection import QUEUE_ERRORS, connect, name
 from production.realtime.stream_scripts import APPEND, KEYS, RENEW, STATE
@@ -41,6 +42,9 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.5
 """Seconds between two tries to reach the queue, on average: enough not to be a storm of its own."""
 
+READING = "reading channels"
+WRITING = "writing channels"
+
 EntryId = tuple[int, int]
 START: EntryId = (0, 0)
 
@@ -53,10 +57,18 @@ class StreamJournal:
     :param service: the service's name, so that two services on one queue never mix.
     :param limits: what is kept.
     :param timeout: seconds that a publisher waits at most.
+    :param outage: where to note that the queue cannot be reached.
     """
 
     def __init__(
-        self, server: Any, url: str, *, service: str, limits: Limits, timeout: float
+        self,
+        server: Any,
+        url: str,
+        *,
+        service: str,
+        limits: Limits,
+        timeout: float,
+        outage: Outage,
     ) -> None:
         self._server = server
         self._url = url
@@ -66,7 +78,7 @@ class StreamJournal:
         self._limits = limits
         self._timeout = timeout
         self._outbox = AwaitedMessages(limits.bytes)
-        self._outage = _Outage()
+        self._outage = outage
         self._follower: Follower
         # Whether the reader has read what was there when it began, and what it has read up to.
         self.followed = False
@@ -148,13 +160,15 @@ class StreamJournal:
                     self._write(client, batch)
                     break
                 except QUEUE_ERRORS as error:
-                    self._outage.begin("write", error)
+                    self._outage.begin(WRITING, error)
                     client = _drop(client)
                     self._server.sleep(next(pauses))
                 except Exception:
                     # Whatever it was: their publishers will say that it is unavailable.
                     log.exception("the channels' writer failed")
                     break
+            # Written, or given up by all who waited: nothing is left that could fail.
+            self._outage.end(WRITING)
 
     def _write(self, client: Any, batch: list[Message]) -> None:
         limits = self._limits
@@ -168,7 +182,6 @@ class StreamJournal:
             arguments += [message.channel, message.id, secrets.token_hex(4), message.size]
             arguments += [len(message.encoded), *message.encoded]
         sequences = client.register_script(APPEND)(self._keys, arguments)
-        self._outage.end("write")
         for message, sequence in zip(batch, sequences, strict=True):
             message.settle(sequence)
 
@@ -181,12 +194,12 @@ class StreamJournal:
             try:
                 client = self._connect(READ_TIMEOUT)
                 self._resume(client)
-                self._outage.end("read")
+                self._outage.end(READING)
                 pauses = _pauses()
                 while True:
                     self._read_on(client)
             except QUEUE_ERRORS as error:
-                self._outage.begin("read", error)
+                self._outage.begin(READING, error)
             except Exception:
                 # Whatever it was: a worker that has stopped to read serves silence.
                 log.exception("the channels' reader failed")
@@ -270,24 +283,6 @@ class StreamJournal:
 
     def _connect(self, timeout: float) -> Any:
         return connect(self._url, socket_timeout=timeout)
-
-
-class _Outage:
-    """Says once that the queue cannot be reached, and once that it can be again."""
-
-    def __init__(self) -> None:
-        self._parts: set[str] = set()
-
-    def begin(self, part: str, error: Exception) -> None:
-        if not self._parts:
-            log.warning("channels cannot reach the queue", error=str(error) or type(error).__name__)
-        self._parts.add(part)
-
-    def end(self, part: str) -> None:
-        if self._parts:
-            self._parts.discard(part)
-            if not self._parts:
-                log.info("channels reach the queue again")
 
 
 def _block_time(client: Any) -> int:
