@@ -58,11 +58,21 @@ def test_the_app_is_tried(make: tuple[BakedProject, list[str]]) -> None:
 
 
 @names(argvalues=["free"])
+def test_the_app_is_tried_by_the_transport_that_it_has(
+    make: tuple[BakedProject, list[str]],
+) -> None:
+    project, command = make
+    outcome = project.run("env", "TRANSPORTS=websocket", *command, "test")
+    assert outcome.returncode == 0, outcome.stdout
+
+
+@names(argvalues=["free"])
 def test_socket_io_elsewhere_is_asked_for(make: tuple[BakedProject, list[str]]) -> None:
     project, command = make
     outcome = project.run(*command, "test", "SOCKETIO=chat/ws")
     assert outcome.returncode == 2
-    assert "/chat/ws/ answers 404 to a client that opens a session" in outcome.stdout
+    assert "/chat/ws/ opens no session. The request was answered 404" in outcome.stdout
+    assert "Name the path with --path" in outcome.stdout
     assert "Traceback" not in outcome.stdout
 
 

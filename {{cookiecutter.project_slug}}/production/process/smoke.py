@@ -9,43 +9,28 @@ runs it tries what a reload would bring, before the workers are replaced that wo
 from __future__ import annotations
 
 import argparse
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 
+from production.doctor.probe.steps.opening import open_session
+from production.doctor.probe.target import Target
+from production.doctor.probe.troubles import TROUBLES, explain
 from production.process.stack import gunicorn, say
 
-PROTOCOL = 4
-"""The revision of Engine.IO that current clients speak, as the query parameter ``EIO``."""
 
-OPEN = "0"
-"""How the packet begins that opens a session: https://socket.io/docs/v4/engine-io-protocol/."""
+def try_session(target: Target) -> str:
+    """Open a session, leave it, and return its id.
 
-ANSWER_TIME = 10
-"""Seconds that the service has to answer."""
-
-
-def open_session(port: int, path: str) -> str:
-    """Open a session by long polling and return its id.
-
-    :param port: of the loopback address.
-    :param path: where Socket.IO is.
+    :param target: the service.
     :raises SystemExit: saying why the service opens none.
     """
-    url = f"http://127.0.0.1:{port}/{path.strip('/')}/?EIO={PROTOCOL}&transport=polling"
     try:
-        with urllib.request.urlopen(url, timeout=ANSWER_TIME) as response:
-            answer = response.read().decode()
-    except urllib.error.HTTPError as error:
+        with open_session(target) as session:
+            return session.handshake.sid
+    except TROUBLES as trouble:
+        outcome = explain(trouble)
         raise SystemExit(
-            f"/{path.strip('/')}/ answers {error.code} to a client that opens a session: if Socket.IO is "
-            "elsewhere, name its path with --path."
+            f"{target.path} opens no session. {outcome.seen}\n{outcome.cause}\n{outcome.fix}"
         ) from None
-    if not answer.startswith(OPEN):
-        raise SystemExit(f"/{path.strip('/')}/ is not Socket.IO: it answers {answer[:60]!r}.")
-    session: str = json.loads(answer[len(OPEN) :])["sid"]
-    return session
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -63,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     # The address for metrics is that of the service that runs.
     with gunicorn(1, METRICS_BIND="") as service:
-        session = open_session(service.port, options.path)
-        say("session", session, "opened")
+        target = Target("http", "127.0.0.1", service.port, path=f"/{options.path.strip('/')}/")
+        say("session", try_session(target), "opened")
 
 
 if __name__ == "__main__":

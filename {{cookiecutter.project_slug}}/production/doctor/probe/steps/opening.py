@@ -27,6 +27,20 @@ ANY_ORIGIN = Advice(
 )
 
 
+def open_session(target: Target) -> Session:
+    """Open a session over the transport that clients begin with, or the other if it is off.
+
+    :param target: the service.
+    :raises Refused: if it does not open.
+    """
+    try:
+        return PollingSession(target)
+    except Refused as refusal:
+        if advice_on(refusal.answer, POLLING) is not NO_POLLING:
+            raise
+    return WebSocketSession(target)
+
+
 def handshake(context: Context) -> Outcome:
     """Open a session as a client does that is no browser."""
     try:
@@ -43,11 +57,11 @@ def own_origin(context: Context) -> Outcome:
     """Open a session as the service's own page does."""
     origin = context.target.origin
     try:
-        _open(context.target).leave()
+        open_session(context.target).leave()
     except Refused as refusal:
         context.forget_origin()
         try:
-            _open(context.target).leave()
+            open_session(context.target).leave()
         except TROUBLES:
             raise CannotTell("Sessions do not open for anyone, see above.") from None
         return failed(f"With Origin: {origin} the request was {described(refusal)}.", WRONG_ORIGIN)
@@ -56,22 +70,12 @@ def own_origin(context: Context) -> Outcome:
 
 def foreign_origin(context: Context) -> Outcome:
     """Try to open a session as another web site's page does."""
-    _open(replace(context.target, origin="")).leave()
+    open_session(replace(context.target, origin="")).leave()
     try:
-        _open(replace(context.target, origin=FOREIGN_ORIGIN)).leave()
+        open_session(replace(context.target, origin=FOREIGN_ORIGIN)).leave()
     except Refused as refusal:
         return passed(f"Pages of {FOREIGN_ORIGIN} get {refusal.answer.status}.")
     return failed(f"A page of {FOREIGN_ORIGIN} was let in.", ANY_ORIGIN)
-
-
-def _open(target: Target) -> Session:
-    """Open a session over the transport that clients begin with, or the other if it is off."""
-    try:
-        return PollingSession(target)
-    except Refused as refusal:
-        if advice_on(refusal.answer, POLLING) is not NO_POLLING:
-            raise
-    return WebSocketSession(target)
 
 
 def _summary(found: Handshake) -> str:
