@@ -122,6 +122,18 @@ def worker(service: Service) -> psutil.Process:
     return process
 
 
+def process_id(service: Service, process: str) -> int:
+    """The process id of a worker that calls itself so: the log has it with each of its sessions."""
+
+    def found() -> int:
+        sessions = (record for record in service.records() if record.get("session"))
+        return next(
+            (each["process"] for each in sessions if each["session"].startswith(f"{process}.")), 0
+        )
+
+    return eventually(found, PATIENCE, f"the log has a session of {process}")
+
+
 def descriptors(service: Service) -> int:
     """How many file descriptors the worker holds."""
     count: int = worker(service).num_fds()

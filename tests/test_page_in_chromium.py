@@ -10,7 +10,7 @@ from typing import Any
 
 from baking import Bake
 from chromium import SCREENSHOTS, failures_in_chromium, with_client
-from observing import QUIET_LEVELS, not_json
+from observing import QUIET_LEVELS, not_json, process_id
 from served import ServedProject, serve
 
 # gunicorn's own word for what the test does to a worker.
@@ -51,7 +51,7 @@ def test_the_board_survives_every_interruption(
 
         def interrupt(what: dict[str, Any]) -> None:
             if "kill" in what:
-                os.kill(what["kill"], signal.SIGKILL)
+                os.kill(process_id(served, what["kill"]), signal.SIGKILL)
             elif "stop" in what:
                 served.stop()
             else:
@@ -68,14 +68,15 @@ def test_the_board_survives_every_interruption(
 def test_a_refusal_is_shown_and_so_is_a_process_that_hangs(
     bake: Bake, tmp_path: Path, requires: Callable[[str], str]
 ) -> None:
-    def freeze_or_thaw(what: dict[str, Any]) -> None:
-        if "freeze" in what:
-            os.kill(what["freeze"], signal.SIGSTOP)
-        else:
-            os.kill(what["thaw"], signal.SIGCONT)
-
     project = with_client(bake(), tmp_path / "board")
     with serve(project, tmp_path / "board.log") as served:
+
+        def freeze_or_thaw(what: dict[str, Any]) -> None:
+            if "freeze" in what:
+                os.kill(process_id(served, what["freeze"]), signal.SIGSTOP)
+            else:
+                os.kill(process_id(served, what["thaw"]), signal.SIGCONT)
+
         failures = failures_in_chromium(requires, "troubles.mjs", served.url, answer=freeze_or_thaw)
     assert failures == []
     (warning,) = loud(served)

@@ -14,10 +14,10 @@ export async function says(page, state) {
 export const notice = async (page) => (await page.isVisible("#notice") ? text(page, "notice-text") : "");
 export const reconnects = async (page) => Number(await text(page, "reconnects"));
 
-/** The process that serves a page; it says so a moment after it has connected. */
+/** The name of the process that serves a page; it says so a moment after it has connected. */
 export async function processOf(page) {
-  await page.waitForFunction(() => /^\d+$/.test(document.getElementById("process").textContent));
-  return Number(await text(page, "process"));
+  await page.waitForFunction(() => document.getElementById("process").textContent !== "–");
+  return text(page, "process");
 }
 
 export async function submit(page, message) {

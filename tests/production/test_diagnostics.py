@@ -130,7 +130,7 @@ def test_a_proxy_that_is_trusted_and_not_there_is_missed() -> None:
 
 def test_a_session_learns_who_serves_it_and_nothing_more() -> None:
     answer = ask(Service(host_id="web-1").start().join(), "greet")
-    assert answer.pop("process").startswith("web-1:")
+    assert answer.pop("process").startswith("web-1.")
     assert answer == {
         "ok": True,
         "workers": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,15 @@ class ServiceState:
         self.channels = channels
         self.outage = outage
         self.started_at = time.monotonic()
+
+    @property
+    def process(self) -> str:
+        """What this process is called, on all pages: its place, with which its session ids begin.
+
+        One that is served without a place is told apart by its process id.
+        """
+        prefix: str = self.socketio.server.eio.id_prefix
+        return prefix.removesuffix(".") or f"{self.settings.host_id}.{os.getpid()}"
 
     @property
     def sessions(self) -> int:

@@ -26,6 +26,7 @@ def test_a_new_client_is_told_what_it_is_connected_to(client: SocketIOTestClient
     assert greeting["name"] == "connection_ack"
     assert set(greeting["args"][0]) == {
         "session_id",
+        "process",
         "process_id",
         "server_time",
         "heartbeat_interval",

@@ -25,15 +25,16 @@ def register(socketio: SocketIO) -> None:
 
 def connect(auth: Any = None) -> None:
     """Tell a new client what it is connected to; this is the place to check who it is."""
-    settings = current_app.extensions["production"].settings
+    state = current_app.extensions["production"]
     emit(
         "connection_ack",
         {
             "session_id": request.sid,  # type: ignore[attr-defined]
+            "process": state.process,
             "process_id": os.getpid(),
             "server_time": board.now(),
-            "heartbeat_interval": settings.ping_interval,
-            "heartbeat_timeout": settings.ping_timeout,
+            "heartbeat_interval": state.settings.ping_interval,
+            "heartbeat_timeout": state.settings.ping_timeout,
         },
     )
 

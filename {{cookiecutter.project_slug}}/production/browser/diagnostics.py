@@ -60,7 +60,8 @@ def seen() -> tuple[dict[str, Any], dict[str, str]]:
 
     What proxies name of each other stays untold: it concerns nobody but the service's owner.
     """
-    settings = _state().settings
+    state = _state()
+    proxies = state.settings.trusted_proxies
     forwarded = {
         name: request.headers[name].count(",") + 1 for name in FORWARDED if name in request.headers
     }
@@ -69,9 +70,9 @@ def seen() -> tuple[dict[str, Any], dict[str, str]]:
         "host": request.host,
         "client_address": request.remote_addr,
         "forwarded": forwarded,
-        "believed": settings.trusted_proxies > 0,
-        "too_few": settings.trusted_proxies > forwarded.get("X-Forwarded-For", 0),
-        "process": diagnostics_events.name_of_process(settings),
+        "believed": proxies > 0,
+        "too_few": proxies > forwarded.get("X-Forwarded-For", 0),
+        "process": state.process,
     }, {"Cache-Control": "no-store"}
 
 

@@ -7,7 +7,6 @@ ask a bounded number of questions.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from typing import Any
 
@@ -18,7 +17,6 @@ from production.realtime.errors import Rejected, answer_error
 from production.realtime.queue import QueueManager
 from production.realtime.reasons import Reason
 from production.realtime.validation import parse
-from production.settings import Settings
 from production.state import ServiceState
 
 NAMESPACE = "/diagnostics"
@@ -52,7 +50,7 @@ class Answers:
         settings = self._state.settings
         return {
             "ok": True,
-            "process": name_of_process(settings),
+            "process": self._state.process,
             "workers": settings.web_concurrency,
             "message_queue": isinstance(self._state.socketio.server.manager, QueueManager),
             "ping_interval": settings.ping_interval,
@@ -63,7 +61,7 @@ class Answers:
         self._count()
         self._state.socketio.emit(
             "delivered",
-            {"process": name_of_process(self._state.settings)},
+            {"process": self._state.process},
             namespace=NAMESPACE,
             to=parse(Delivery, *arguments).to,
         )
@@ -113,14 +111,6 @@ def register(state: ServiceState) -> None:
         socketio.on_event(handler.__name__, handler, namespace=NAMESPACE)
     socketio.on_event("disconnect", answers.forget, namespace=NAMESPACE)
     socketio.on_error(NAMESPACE)(answer_error)
-
-
-def name_of_process(settings: Settings) -> str:
-    """Return what tells this process from the others of the service, on all hosts.
-
-    :param settings: the settings of the process.
-    """
-    return f"{settings.host_id}:{os.getpid()}"
 
 
 def _asking() -> str:

@@ -52,6 +52,7 @@ def init_app(app: Flask, state: ServiceState) -> None:
                 "checks": results,
                 "service": state.settings.service_name,
                 "async_mode": str(state.settings.async_mode),
+                "process": state.process,
                 "process_id": os.getpid(),
                 "uptime_seconds": round(time.monotonic() - state.started_at, 1),
                 "sessions": state.sessions,

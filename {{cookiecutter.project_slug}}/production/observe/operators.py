@@ -45,18 +45,16 @@ notices, which are as frequent as snapshots, may be late or lost."""
 class Operators:
     """The operators' namespace of this process.
 
-    :param server: the Socket.IO server.
+    :param state: the process.
     :param door: what decides who is let in.
-    :param snapshots: takes those of this process.
     :param log_stream: a handler of the root logger.
     """
 
-    def __init__(
-        self, server: Any, door: Door, snapshots: Snapshots, log_stream: LogStream
-    ) -> None:
-        self._server = server
+    def __init__(self, state: ServiceState, door: Door, log_stream: LogStream) -> None:
+        self._state = state
+        self._server = state.socketio.server
         self._door = door
-        self._snapshots = snapshots
+        self._snapshots = Snapshots(state)
         self._log_stream = log_stream
         self._lock = threading.Lock()
         self._reporting = False
@@ -110,7 +108,7 @@ class Operators:
             self._renew()
         records, dropped = self._log_stream.take()
         if records or dropped:
-            process = self._snapshots.name()
+            process = self._state.process
             self._send("log", {"process": process, "records": records, "dropped": dropped})
 
     def _is_watched(self) -> bool:
@@ -140,10 +138,9 @@ def open_to_operators(state: ServiceState, door: Door) -> bool:
     :param state: the process.
     :param door: what decides who is let in.
     """
-    server = state.socketio.server
-    if not server.may_open(NAMESPACE):
+    if not state.socketio.server.may_open(NAMESPACE):
         return False
     log_stream = LogStream()
     logging.getLogger().addHandler(log_stream)
-    Operators(server, door, Snapshots(state), log_stream).open()
+    Operators(state, door, log_stream).open()
     return True

@@ -40,11 +40,6 @@ class Snapshots:
         self._server = state.socketio.server
         self._checks = readiness_checks(state)
 
-    def name(self) -> str:
-        """Return what the ids of this process's sessions begin with, or what else tells it apart."""
-        prefix: str = self._server.eio.id_prefix
-        return prefix.rstrip(".") or f"{self._state.settings.host_id}.{os.getpid()}"
-
     def take(self) -> dict[str, Any]:
         """Return what there is to see now, as JSON.
 
@@ -53,7 +48,7 @@ class Snapshots:
         """
         state = self._state
         return {
-            "process": self.name(),
+            "process": state.process,
             "host": state.settings.host_id,
             "pid": os.getpid(),
             "mode": str(state.settings.async_mode),
@@ -69,7 +64,7 @@ class Snapshots:
                 "delivered": total(metrics.deliveries),
             },
             "queue": self._queue(),
-            "quality": quality_of(self._state.qualities.all()),
+            "quality": quality_of(state.qualities.all()),
         }
 
     def _sessions(self) -> dict[str, Any]:

@@ -257,7 +257,7 @@ function start() {
   });
   connection.addEventListener("quality", ({ detail }) => showQuality(detail));
   connection.on("connection_ack", (ack) => {
-    setText(byId("process"), String(ack.process_id));
+    setText(byId("process"), ack.process);
     setText(byId("session"), ack.session_id);
   });
   channels.addEventListener("channels", ({ detail }) => board.setChannels(detail));
