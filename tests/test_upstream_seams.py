@@ -20,6 +20,9 @@ import flask.cli
 import flask_socketio
 import gunicorn.arbiter
 import gunicorn.glogging
+import gunicorn.http
+import gunicorn.http.parser
+import gunicorn.http.unreader
 import gunicorn.workers.base
 import gunicorn.workers.base_async
 import gunicorn.workers.ggevent
@@ -82,6 +85,12 @@ SEAMS: dict[str, list[Callable[..., Any] | type]] = {
         gunicorn.workers.gthread.ThreadWorker.set_accept_enabled,
         gunicorn.workers.gthread.ThreadWorker.handle_quit,
     ],
+    "production/process/parsing.py": [
+        gunicorn.http.get_parser,
+        gunicorn.http.parser.Parser,
+        gunicorn.http.unreader.Unreader,
+        gunicorn.http.unreader.SocketUnreader,
+    ],
     "production/adopt": [
         flask.Flask.run,
         flask.cli.locate_app,
@@ -133,6 +142,10 @@ FINGERPRINTS = {
     "gunicorn.workers.gthread.ThreadWorker.finish_request": "616e7bb15a009ff7",
     "gunicorn.workers.gthread.ThreadWorker.set_accept_enabled": "140150ebfd3cae34",
     "gunicorn.workers.gthread.ThreadWorker.handle_quit": "36bd35a8dae5d2b5",
+    "gunicorn.http.get_parser": "b7d8dcde91e20db4",
+    "gunicorn.http.parser.Parser": "3a9c06e348c7e3b5",
+    "gunicorn.http.unreader.Unreader": "84aaa8f91fcdbbae",
+    "gunicorn.http.unreader.SocketUnreader": "786a257be09ea8dd",
     "flask.app.Flask.run": "142c8ffc95990c80",
     "flask.cli.locate_app": "38cab60b7ec6d225",
     "flask.cli.prepare_import": "8dfb9d16c7c5bbdc",

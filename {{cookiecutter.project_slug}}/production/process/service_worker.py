@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.arbiter import Arbiter
 
 from production.process.identity import Place
-from production.process.routing import HEAD_TIME, Router
+from production.process.parsing import HEAD_TIME
+from production.process.routing import Router
 from production.process.supervisor import supervisor
 from production.process.switchboard import Switchboard
 from production.refusal import ConfigurationError

@@ -13,7 +13,7 @@ from typing import Any
 
 from gunicorn.workers import gthread
 
-from production.process.routing import HEAD_TIME
+from production.process.parsing import HEAD_TIME
 from production.process.service_worker import ServiceWorker
 
 
