@@ -10,10 +10,7 @@ A value that is unsafe is refused by name, with the fix, before anything is serv
 
 from __future__ import annotations
 
-import hashlib
-import re
 import secrets
-import socket
 import sys
 import tomllib
 from enum import StrEnum
@@ -32,47 +29,18 @@ from pydantic_settings import (
 )
 
 from production.adopt.start import parse
+from production.host_id import check_host_id, default_host_id
 from production.modes import AsyncMode
 from production.refusal import ConfigurationError
+from production.weak_secrets import SHORTEST_SECRET, check_secret
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 # Beside a single-file binary, which unpacks the project where nobody looks.
 ENV_DIRECTORY = Path(sys.executable).parent if hasattr(sys, "frozen") else PROJECT_ROOT
 
-LONGEST_HOST_ID = 24
-
 # Where an adopted app's settings stand that are particular to a machine: its .env is the app's own.
 ADOPTED_ENV_FILE = "production.env"
-
-SHORTEST_SECRET = 32
-KNOWN_SECRETS = frozenset(
-    {
-        "secret",
-        "secret!",
-        "secret_key",
-        "secretkey",
-        "changeme",
-        "change-me",
-        "change_me",
-        "changethis",
-        "default",
-        "dev",
-        "development",
-        "password",
-        "your-secret-key",
-        "your_secret_key",
-        "your-secret-key-here",
-    }
-)
-PLACEHOLDER_WORDS = (
-    "changeme",
-    "change-me",
-    "change_me",
-    "changethis",
-    "your-secret",
-    "your_secret",
-)
 
 
 class Environment(StrEnum):
@@ -112,15 +80,6 @@ def _split(value: Any) -> Any:
     return value
 
 
-def _default_host_id() -> str:
-    """Make an id of the host name: its first label, shortened if need be without losing its end."""
-    label = re.sub(r"[^a-z0-9]+", "-", socket.gethostname().partition(".")[0].lower()).strip("-")
-    if len(label) > LONGEST_HOST_ID:
-        digest = hashlib.sha256(label.encode()).hexdigest()[:8]
-        label = f"{label[: LONGEST_HOST_ID - 9].rstrip('-')}-{digest}"
-    return label or "host"
-
-
 class Settings(BaseSettings):
     """Everything that can be set, with its default. The environment variable is the upper-case name."""
 
@@ -147,7 +106,7 @@ class Settings(BaseSettings):
     async_mode: AsyncMode = AsyncMode.EVENTLET
     bind: str = "127.0.0.1:5000"
     web_concurrency: int = Field(default=1, ge=1)
-    host_id: str = Field(default_factory=_default_host_id)
+    host_id: str = Field(default_factory=default_host_id)
     max_sessions: int = Field(default=1000, ge=1)
     keepalive: int = Field(default=5, ge=0)
     worker_timeout: int = Field(default=30, ge=1)
@@ -250,12 +209,7 @@ class Settings(BaseSettings):
     @field_validator("host_id")
     @classmethod
     def _safe_host_id(cls, value: str) -> str:
-        """Refuse what would be more than itself in a URL or in a proxy's regular expression."""
-        if not re.fullmatch(rf"[a-z0-9][a-z0-9-]{{0,{LONGEST_HOST_ID - 1}}}", value):
-            raise ValueError(
-                f"must be 1 to {LONGEST_HOST_ID} of the characters a-z, 0-9 and -, "
-                "beginning with a letter or digit: write web-1, not Web_1.example.org"
-            )
+        check_host_id(value)
         return value
 
     @field_validator("bind")
@@ -438,28 +392,6 @@ def current_settings() -> Settings:
     :raises ConfigurationError: naming each setting that is refused, and the fix.
     """
     return load_settings()
-
-
-def check_secret(secret: str, name: str = "SECRET_KEY") -> None:
-    """Refuse a secret that is missing, well known or can be guessed.
-
-    :param secret: what signs the session cookies, or lets an operator in.
-    :param name: what to call it.
-    :raises ValueError: saying what is wrong with it and how to make one.
-    """
-    make_one = 'make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
-    if not secret:
-        raise ValueError(f"{name} is missing: set it in the environment or in .env; {make_one}")
-    lowered = secret.lower()
-    if lowered in KNOWN_SECRETS or any(word in lowered for word in PLACEHOLDER_WORDS):
-        raise ValueError(f"{name} is a well-known default: {make_one}")
-    if len(secret) < SHORTEST_SECRET:
-        raise ValueError(
-            f"{name} has {len(secret)} characters, at least {SHORTEST_SECRET} are needed: "
-            f"{make_one}"
-        )
-    if len(set(secret)) < SHORTEST_SECRET // 4:
-        raise ValueError(f"{name} repeats a few characters and can be guessed: {make_one}")
 
 
 def _check_names(settings: dict[str, Any]) -> None:

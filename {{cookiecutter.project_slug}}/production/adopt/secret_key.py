@@ -12,7 +12,8 @@ from flask import Flask
 
 from production.realtime.redis_connection import QUEUE_ERRORS, connect, name
 from production.refusal import ConfigurationError
-from production.settings import Settings, check_secret
+from production.settings import Settings
+from production.weak_secrets import check_secret
 
 log = structlog.get_logger(__name__)
 

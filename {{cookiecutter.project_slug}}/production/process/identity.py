@@ -13,11 +13,13 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from production.host_id import LONGEST_HOST_ID
 from production.process.switchboard import FEWEST_SLOTS, SPARE_SLOTS, Switchboard
 
 # Engine.IO's own ids are 15 bytes in base64, 12 of them random.
 _SESSION_ID = re.compile(
-    r"(?P<host>[a-z0-9-]{1,24})\.(?P<slot>[0-9]{1,4})\.(?P<age>[0-9]{1,12})\.[A-Za-z0-9_-]{20}"
+    rf"(?P<host>[a-z0-9-]{{1,{LONGEST_HOST_ID}}})"
+    r"\.(?P<slot>[0-9]{1,4})\.(?P<age>[0-9]{1,12})\.[A-Za-z0-9_-]{20}"
 )
 
 
