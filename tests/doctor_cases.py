@@ -124,6 +124,20 @@ def unit(wrong: str, right: str, quote: str) -> Case:
     return Case(quote, wrong, right, "deploy/app.service", around=start, others={"app.py": APP})
 
 
+def layer_unit(wrong: str, right: str, settings: str) -> Case:
+    """A case about a unit of systemd that starts the layer, and the service's settings."""
+    start = "[Service]\nUser=app\nExecStart=/srv/app/.venv/bin/gunicorn\n"
+    layer = {"gunicorn.conf.py": "from production.process.configuration import read_settings\n"}
+    return Case(
+        wrong.partition("=")[0],
+        wrong,
+        right,
+        "deploy/app.service",
+        around=start,
+        others={"app.py": APP, "production.toml": settings, **layer},
+    )
+
+
 def handler(body: str, event: str = "join", signature: str = "data") -> str:
     """An event handler."""
     return f'\n\n@socketio.on("{event}")\ndef handle({signature}):\n{body}'
@@ -550,6 +564,8 @@ CASES: dict[str, Case] = {
         "User=app\nTimeoutStopSec=10\n", "User=app\nTimeoutStopSec=40\n", "TimeoutStopSec"
     ),
     "FSP813": unit("User=app\nProtectHome=yes\n", "User=app\n", "ProtectHome"),
+    "FSP814": layer_unit("TimeoutStopSec=20\n", "TimeoutStopSec=1min 5s\n", "drain_seconds = 60\n"),
+    "FSP815": layer_unit("LimitNOFILE=8192\n", "LimitNOFILE=12000\n", "max_sessions = 5000\n"),
     "FSP820": Case(
         "hiddenimports=[]",
         "a = Analysis(['app.py'], hiddenimports=[])\n",

@@ -330,6 +330,17 @@ class TestNoFalseAlarm:
         }
         assert not check_folder(write(tmp_path, files)).findings
 
+    def test_a_setting_of_the_file_itself(self, tmp_path: Path) -> None:
+        files = {
+            "app.py": APP,
+            "gunicorn.conf.py": "from production.process.configuration import read_settings\n",
+            "production.toml": "drain_seconds = 60\nmax_sessions = 5000\n",
+            "compose.yaml": "services:\n  app:\n    environment:\n      DRAIN_SECONDS: 10\n"
+            '      MAX_SESSIONS: "1000"\n    # Above DRAIN_SECONDS (60).\n'
+            "    stop_grace_period: 20s\n    ulimits: { nofile: 8192 }\n",
+        }
+        assert not check_folder(write(tmp_path, files)).findings
+
     def test_other_peoples_code_is_left_alone(self, tmp_path: Path) -> None:
         wrong = CASES["FSP102"].bad["app.py"]
         files = {

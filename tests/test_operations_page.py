@@ -32,8 +32,11 @@ def headings(path: Path) -> list[str]:
 
 
 def anchors(path: Path) -> set[str]:
-    """Return what a link may name on a page: its headings as GitHub writes them."""
-    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings(path)}
+    """Return what a link may name on a page: its headings as GitHub writes them, and its own ids."""
+    named = set(re.findall(r'<a id="([^"]+)">', path.read_text("utf-8")))
+    return named | {
+        re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings(path)
+    }
 
 
 def test_every_alert_is_explained(bake: Bake) -> None:

@@ -10,6 +10,7 @@ import configparser
 import contextlib
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,7 +21,9 @@ from pathlib import Path
 import pytest
 
 from baking import ASYNC_MODES, Bake, BakedProject, clean_environment
-from production.process.configuration import CLOSING_TIME
+from production.doctor.checks import limits
+from production.doctor.report import check_folder
+from production.process.configuration import CLOSING_TIME, ROOM_FOR_HTTP
 from production.process.service_worker import OTHER_DESCRIPTORS
 from production.settings import Settings
 from served import STOP_TIME
@@ -99,13 +102,29 @@ def test_the_hardening_is_what_is_said_of_it(
     assert f"gives {EXPOSURE}, of 10" in (units / "README.md").read_text()
 
 
+def test_the_doctor_knows_the_figures_of_the_service() -> None:
+    assert default("drain_seconds") == limits.DRAIN_SECONDS
+    assert default("max_sessions") == limits.MAX_SESSIONS
+    assert limits.LEAVING_TIME == CLOSING_TIME + SPARE_SECONDS
+    assert limits.OTHER_DESCRIPTORS == 2 * ROOM_FOR_HTTP + OTHER_DESCRIPTORS
+
+
+def test_the_doctor_says_when_the_limits_no_longer_fit(bake: Bake, tmp_path: Path) -> None:
+    project = shutil.copytree(bake().path, tmp_path / "project")
+    with (project / "production.toml").open("a") as file:
+        file.write("drain_seconds = 60\nmax_sessions = 5000\n")
+    found = {(each.code, each.path) for each in check_folder(project).findings}
+    units = [f"{UNITS}/live-board{instance}.service" for instance in ("", "@")]
+    assert found >= {(code, unit) for code in ("FSP814", "FSP815") for unit in units}
+
+
 @pytest.mark.parametrize("instance", ["", "@"])
 def test_the_limits_fit_the_settings(units: Path, instance: str) -> None:
     service = Unit((units / f"live-board{instance}.service").read_text())["Service"]
     drain = default("drain_seconds") + CLOSING_TIME
     assert float(service["TimeoutStopSec"]) >= drain + SPARE_SECONDS
     sessions = default("max_sessions")
-    assert int(service["LimitNOFILE"]) >= 2 * sessions + 128 + OTHER_DESCRIPTORS
+    assert int(service["LimitNOFILE"]) >= 2 * sessions + limits.OTHER_DESCRIPTORS
     assert int(service["TasksMax"]) >= sessions * (os.cpu_count() or 1)
     assert float(service["WatchdogSec"]) >= 2 * default("worker_timeout")
 
