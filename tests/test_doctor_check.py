@@ -330,16 +330,25 @@ class TestNoFalseAlarm:
         }
         assert not check_folder(write(tmp_path, files)).findings
 
-    def test_a_setting_of_the_file_itself(self, tmp_path: Path) -> None:
+    def test_limits_that_fit_what_stands_beside_them(self, tmp_path: Path) -> None:
+        compose = (
+            "services:\n  app:\n    environment:\n      DRAIN_SECONDS: 10\n"
+            '      MAX_SESSIONS: "1000"\n    # Above DRAIN_SECONDS (60).\n'
+            "    stop_grace_period: 20s\n\n    ulimits: { nofile: 8192 }\n"
+            "  database:\n    image: postgres\n    stop_grace_period: 5s\n"
+        )
         files = {
             "app.py": APP,
             "gunicorn.conf.py": "from production.process.configuration import read_settings\n",
             "production.toml": "drain_seconds = 60\nmax_sessions = 5000\n",
-            "compose.yaml": "services:\n  app:\n    environment:\n      DRAIN_SECONDS: 10\n"
-            '      MAX_SESSIONS: "1000"\n    # Above DRAIN_SECONDS (60).\n'
-            "    stop_grace_period: 20s\n    ulimits: { nofile: 8192 }\n",
+            "compose.yaml": compose,
         }
         assert not check_folder(write(tmp_path, files)).findings
+        (tmp_path / "compose.yaml").write_text(
+            compose.replace("DRAIN_SECONDS: 10", "LOG_LEVEL: INFO")
+        )
+        (found,) = check_folder(tmp_path).findings
+        assert (found.code, found.line) == ("FSP814", 7)
 
     def test_other_peoples_code_is_left_alone(self, tmp_path: Path) -> None:
         wrong = CASES["FSP102"].bad["app.py"]

@@ -1,7 +1,7 @@
 """FSP814 and FSP815: whether what runs the service allows what its settings ask for.
 
 Each figure stands in a file of its own, and only the default of the setting fits without a change. A
-setting is looked for in the file itself, then in ``production.toml``; what a machine's own ``.env``
+setting is looked for beside it, then in ``production.toml``; what a machine's own ``.env``
 says is not read.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from production.doctor.model import Place, Severity
 from production.doctor.project import Project
@@ -26,10 +27,12 @@ LEAVING_TIME = 5
 OTHER_DESCRIPTORS = 640
 """What a worker opens beside two for each session, see ``production/process/service_worker.py``."""
 
-SUPERVISORS = (Kind.SYSTEMD, Kind.COMPOSE)
+COMPOSE_SERVICE = re.compile(r"^  [\w.-]+:[^\n]*\n(?:(?:   .*|[ \t]*)(?:\n|\Z))*", re.MULTILINE)
+OURS = re.compile(r"\b(gunicorn|WEB_CONCURRENCY|TRUSTED_PROXIES|DRAIN_SECONDS|MAX_SESSIONS)\b")
+"""What stands where the layer's service is started, and not where another one is."""
 
-PATIENCE = re.compile(r"\s*(TimeoutStopSec|stop_grace_period)\s*[=:]\s*(.+?)\s*$")
-DESCRIPTORS = re.compile(r"[^#]*\b(LimitNOFILE|nofile)\s*[=:]\s*(?:\d+:)?(\d+)")
+PATIENCE = re.compile(r"^\s*(TimeoutStopSec|stop_grace_period)\s*[=:]\s*(\S.*?)\s*$", re.MULTILINE)
+DESCRIPTORS = re.compile(r"^[^#\n]*\b(LimitNOFILE|nofile)\s*[=:]\s*(?:\d+:)?(\d+)", re.MULTILINE)
 
 UNITS = {"ms": 0.001, "": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
 """Of systemd.time(7) and of durations in Compose, those that somebody would use here."""
@@ -44,11 +47,12 @@ UNITS = {"ms": 0.001, "": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
     fix="Wait for DRAIN_SECONDS and five seconds more.",
 )
 def impatient_supervisor(project: Project) -> Iterator[Place]:
-    for source, number, name, text in _found(project, PATIENCE):
-        patience = _seconds(text)
-        needed = _setting(project, source, "DRAIN_SECONDS", DRAIN_SECONDS) + LEAVING_TIME
-        if patience is not None and patience < needed:
-            yield Place(source, number, name)
+    for start in _starts(project):
+        needed = start.setting("DRAIN_SECONDS", DRAIN_SECONDS) + LEAVING_TIME
+        for place, text in start.found(PATIENCE):
+            patience = _seconds(text)
+            if patience is not None and patience < needed:
+                yield place
 
 
 @check(
@@ -60,31 +64,61 @@ def impatient_supervisor(project: Project) -> Iterator[Place]:
     fix="Allow twice MAX_SESSIONS and 640 more.",
 )
 def few_descriptors(project: Project) -> Iterator[Place]:
-    for source, number, name, text in _found(project, DESCRIPTORS):
-        sessions = _setting(project, source, "MAX_SESSIONS", MAX_SESSIONS)
-        if int(text) < 2 * sessions + OTHER_DESCRIPTORS:
-            yield Place(source, number, name)
+    for start in _starts(project):
+        needed = 2 * start.setting("MAX_SESSIONS", MAX_SESSIONS) + OTHER_DESCRIPTORS
+        for place, text in start.found(DESCRIPTORS):
+            if int(text) < needed:
+                yield place
 
 
-def _found(project: Project, pattern: re.Pattern[str]) -> Iterator[tuple[Source, int, str, str]]:
-    """Yield what supervisors of the layer's service are told: file, line, name, value."""
-    for source in project.of(*SUPERVISORS) if project.has_layer else ():
-        for number, line in enumerate(source.lines, 1):
-            if match := pattern.match(line):
-                yield source, number, match[1], match[2]
+@dataclass(frozen=True)
+class Start:
+    """A part of a file that starts the layer's service.
+
+    :param source: the file.
+    :param offset: where in it the part begins.
+    :param text: the part.
+    :param settings: what ``production.toml`` says.
+    """
+
+    source: Source
+    offset: int
+    text: str
+    settings: Mapping[str, object]
+
+    def found(self, pattern: re.Pattern[str]) -> Iterator[tuple[Place, str]]:
+        """Yield where the name in a pattern's first group stands, with what is in the second."""
+        for match in pattern.finditer(self.text):
+            line = self.source.line_of(self.offset + match.start(1))
+            yield Place(self.source, line, match[1]), match[2]
+
+    def setting(self, name: str, default: float) -> float:
+        """Return a setting, as it is here, or else everywhere."""
+        here = re.search(
+            rf"^[^#\n]*\b{name}\b[\"']?\s*[=:]\s*[\"']?(\d+(?:\.\d+)?)", self.text, re.MULTILINE
+        )
+        value = float(here[1]) if here else self.settings.get(name.lower())
+        return float(value) if isinstance(value, int | float) else default
 
 
-def _setting(project: Project, source: Source, name: str, default: float) -> float:
-    """Return a setting, as a file that starts the service has it, or as it is everywhere."""
-    here = re.search(rf"^[^#\n]*\b{name}\b[\"']?\s*[=:]\s*[\"']?(\d+(?:\.\d+)?)", source.text, re.M)
-    if here:
-        return float(here[1])
+def _starts(project: Project) -> Iterator[Start]:
+    if not project.has_layer:
+        return
+    settings = _committed_settings(project)
+    for source in project.of(Kind.SYSTEMD):
+        if OURS.search(source.text):
+            yield Start(source, 0, source.text, settings)
+    for source in project.of(Kind.COMPOSE):
+        for service in COMPOSE_SERVICE.finditer(source.text):
+            if OURS.search(service[0]):
+                yield Start(source, service.start(), service[0], settings)
+
+
+def _committed_settings(project: Project) -> Mapping[str, object]:
     try:
-        text = (project.root / "production.toml").read_text(encoding="utf-8")
-        value = tomllib.loads(text).get(name.lower())
+        return tomllib.loads((project.root / "production.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return default
-    return float(value) if isinstance(value, int | float) else default
+        return {}
 
 
 def _seconds(text: str) -> float | None:
