@@ -70,7 +70,7 @@ def test_the_figures_are_kept_as_long_as_the_session(service: Service) -> None:
         assert beat(one, {"sent_at": 1, "quality": FIGURES})["ok"]
 
     ((sid, quality), (other_sid, _)) = heard
-    assert quality.figures.model_dump() == FIGURES
+    assert quality.model_dump() == FIGURES
     assert service.qualities.of(sid) == quality
     assert set(service.qualities.all()) == {sid, other_sid}
 

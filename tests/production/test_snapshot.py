@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from production.observe.quality import Figures, Quality
+from production.observe.quality import Quality
 from production.observe.snapshot import quality_of
 
 
 def figures(**changes: Any) -> Quality:
-    return Quality(Figures(**{"state": "connected", "transport": "websocket", **changes}), 0.0)
+    return Quality(**{"state": "connected", "transport": "websocket", **changes})
 
 
 def test_the_worst_connections_are_shown_and_all_are_counted() -> None:

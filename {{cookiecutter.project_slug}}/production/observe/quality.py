@@ -7,9 +7,7 @@ who decides something.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,7 +17,7 @@ Milliseconds = Annotated[float, Field(ge=0, le=3_600_000, allow_inf_nan=False)]
 Listener = Callable[[str, "Quality"], None]
 
 
-class Figures(BaseModel):
+class Quality(BaseModel):
     """What a client has measured over its last heartbeats.
 
     ``loss`` is the share of them that was not answered, ``reason`` that of the last reconnection.
@@ -35,18 +33,6 @@ class Figures(BaseModel):
     loss: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0
     reconnects: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     reason: Annotated[str, Field(max_length=64)] = ""
-
-
-@dataclass(frozen=True)
-class Quality:
-    """What is known of a session's connection.
-
-    :param figures: what its client measured.
-    :param noted_at: when that came, in seconds of the machine's monotonic clock.
-    """
-
-    figures: Figures
-    noted_at: float
 
 
 class Qualities:
@@ -71,13 +57,12 @@ class Qualities:
         """
         self._listeners.append(listener)
 
-    def note(self, sid: str, figures: Figures) -> None:
+    def note(self, sid: str, quality: Quality) -> None:
         """Remember what a client has measured, in place of what it had measured before.
 
         :param sid: the Socket.IO session id.
-        :param figures: what it measured.
+        :param quality: what it measured.
         """
-        quality = Quality(figures, time.monotonic())
         self._known[sid] = quality
         for listener in self._listeners:
             listener(sid, quality)

@@ -78,7 +78,7 @@ def sample_qualities(qualities: Qualities) -> None:
 
     :param qualities: what the clients of this process say.
     """
-    states = [quality.figures.state for quality in qualities.all().values()]
+    states = [quality.state for quality in qualities.all().values()]
     metrics.degraded_sessions.set(states.count("degraded"))
 
 
@@ -87,9 +87,8 @@ def note_quality(_: str, quality: Quality) -> None:
 
     :param quality: what came with its heartbeat.
     """
-    figures = quality.figures
-    if figures.median_ms is not None:
-        metrics.client_round_trip.labels(figures.transport).observe(figures.median_ms / 1000)
+    if quality.median_ms is not None:
+        metrics.client_round_trip.labels(quality.transport).observe(quality.median_ms / 1000)
 
 
 def sample_queue(queue: QueueManager) -> None:

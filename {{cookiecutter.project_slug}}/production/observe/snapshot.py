@@ -12,7 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from production.http.health import readiness_checks
 from production.observe import metrics
-from production.observe.quality import Figures, Quality
+from production.observe.quality import Quality
 from production.realtime.queue import QueueManager
 from production.state import ServiceState
 
@@ -112,18 +112,17 @@ def quality_of(qualities: dict[str, Quality]) -> dict[str, Any]:
     :param qualities: what is known, by session.
     """
     bands = [0] * (len(BANDS) + 1)
-    figures = {session: quality.figures for session, quality in qualities.items()}
-    for each in figures.values():
-        if each.median_ms is not None:
-            bands[bisect(BANDS, each.median_ms)] += 1
-    worst = heapq.nlargest(WORST_CONNECTIONS, figures.items(), key=lambda item: _badness(item[1]))
+    for quality in qualities.values():
+        if quality.median_ms is not None:
+            bands[bisect(BANDS, quality.median_ms)] += 1
+    worst = heapq.nlargest(WORST_CONNECTIONS, qualities.items(), key=lambda item: _badness(item[1]))
     return {
-        "known": len(figures),
-        "degraded": sum(each.state == "degraded" for each in figures.values()),
+        "known": len(qualities),
+        "degraded": sum(quality.state == "degraded" for quality in qualities.values()),
         "bands": bands,
-        "worst": [{"session": session, **each.model_dump()} for session, each in worst],
+        "worst": [{"session": session, **quality.model_dump()} for session, quality in worst],
     }
 
 
-def _badness(figures: Figures) -> tuple[bool, float, float]:
-    return figures.state == "degraded", figures.loss, figures.median_ms or 0.0
+def _badness(quality: Quality) -> tuple[bool, float, float]:
+    return quality.state == "degraded", quality.loss, quality.median_ms or 0.0

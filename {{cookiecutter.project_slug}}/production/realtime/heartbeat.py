@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from production.observe.quality import Figures
+from production.observe.quality import Quality
 from production.realtime.errors import Rejected, error_answer
 from production.realtime.validation import parse
 
@@ -20,10 +20,10 @@ class Heartbeat(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     sent_at: float | Annotated[str, Field(max_length=64)]
-    quality: Figures | None = None
+    quality: Quality | None = None
 
 
-def answer(*arguments: Any) -> tuple[dict[str, Any], Figures | None]:
+def answer(*arguments: Any) -> tuple[dict[str, Any], Quality | None]:
     """Answer a heartbeat at once.
 
     :param arguments: what the client sent.
