@@ -106,6 +106,14 @@ def greet(client: SocketIOClient) -> None:
     client.call("heartbeat", {"sent_at": 0})
 
 
+@pytest.fixture
+def served(service: StartService, mode: str) -> Service:
+    """A service to which nobody is connected."""
+    served = service(mode)
+    wait_until_quiet(served)
+    return served
+
+
 JOINED: dict[str, Callable[[Service], contextlib.AbstractContextManager[SocketIOClient]]] = {
     "websocket": joined_websocket,
     "polling": joined_polling,
@@ -143,11 +151,7 @@ def assert_ended_once(service: Service, log: LogMark, client: SocketIOClient) ->
 # Long-polling bodies
 
 
-def test_a_post_that_announces_too_much_is_refused_before_its_body_arrives(
-    service: StartService, mode: str
-) -> None:
-    served = service(mode)
-    wait_until_quiet(served)
+def test_a_post_that_announces_too_much_is_refused_before_its_body_arrives(served: Service) -> None:
     log = LogMark(served)
     with joined_polling(served) as polling:
         assert polling.post("abc", content_length=LIMIT + 1, timeout=AT_ONCE).status == 413
@@ -240,10 +244,8 @@ BROKEN_FRAMES = {
 @pytest.mark.parametrize("transport", JOINED)
 @pytest.mark.parametrize("packets", RESERVED.values(), ids=RESERVED)
 def test_a_reserved_event_name_ends_the_session_and_runs_no_handler(
-    service: StartService, mode: str, transport: str, packets: list[str | bytes]
+    served: Service, transport: str, packets: list[str | bytes]
 ) -> None:
-    served = service(mode)
-    wait_until_quiet(served)
     with JOINED[transport](served) as client:
         log = LogMark(served)
         received = send_until_the_end(client, packets)
@@ -254,10 +256,8 @@ def test_a_reserved_event_name_ends_the_session_and_runs_no_handler(
 @pytest.mark.parametrize("transport", JOINED)
 @pytest.mark.parametrize("packets", MALFORMED.values(), ids=MALFORMED)
 def test_a_malformed_packet_ends_the_session_with_one_line(
-    service: StartService, mode: str, transport: str, packets: list[str | bytes]
+    served: Service, transport: str, packets: list[str | bytes]
 ) -> None:
-    served = service(mode)
-    wait_until_quiet(served)
     with JOINED[transport](served) as client:
         log = LogMark(served)
         send_until_the_end(client, packets)
@@ -265,11 +265,7 @@ def test_a_malformed_packet_ends_the_session_with_one_line(
 
 
 @pytest.mark.parametrize("transport", JOINED)
-def test_an_empty_packet_ends_the_session_with_one_line(
-    service: StartService, mode: str, transport: str
-) -> None:
-    served = service(mode)
-    wait_until_quiet(served)
+def test_an_empty_packet_ends_the_session_with_one_line(served: Service, transport: str) -> None:
     with JOINED[transport](served) as client:
         log = LogMark(served)
         send_until_the_end(client, [EMPTY[transport]])
@@ -277,11 +273,7 @@ def test_an_empty_packet_ends_the_session_with_one_line(
 
 
 @pytest.mark.parametrize("broken", BROKEN_FRAMES.values(), ids=BROKEN_FRAMES)
-def test_a_broken_frame_ends_the_session_with_one_line(
-    service: StartService, mode: str, broken: bytes
-) -> None:
-    served = service(mode)
-    wait_until_quiet(served)
+def test_a_broken_frame_ends_the_session_with_one_line(served: Service, broken: bytes) -> None:
     with joined_websocket(served) as ws:
         log = LogMark(served)
         ws.send(broken)
@@ -291,10 +283,8 @@ def test_a_broken_frame_ends_the_session_with_one_line(
 
 @pytest.mark.parametrize("packet", ["x", "42[1]", "", "4" + "[" * 2000])
 def test_a_client_that_breaks_the_rules_before_joining_is_logged_once(
-    service: StartService, mode: str, packet: str
+    served: Service, packet: str
 ) -> None:
-    served = service(mode)
-    wait_until_quiet(served)
     log = LogMark(served)
     with open_websocket(served.url) as ws:
         ws.send_text(packet)
@@ -310,10 +300,8 @@ def test_a_client_that_breaks_the_rules_before_joining_is_logged_once(
     "leave", [RawWebSocket.close_cleanly, RawWebSocket.fin, RawWebSocket.reset]
 )
 def test_a_client_that_leaves_without_joining_is_logged_once(
-    service: StartService, mode: str, leave: Callable[[RawWebSocket], object]
+    served: Service, leave: Callable[[RawWebSocket], object]
 ) -> None:
-    served = service(mode)
-    wait_until_quiet(served)
     log = LogMark(served)
     leave(open_websocket(served.url))
     log.wait_for_end(within=SOON)
@@ -323,11 +311,7 @@ def test_a_client_that_leaves_without_joining_is_logged_once(
     assert not_json(served) == []
 
 
-def test_an_event_that_nobody_handles_is_harmless_whatever_its_name(
-    service: StartService, mode: str
-) -> None:
-    served = service(mode)
-    wait_until_quiet(served)
+def test_an_event_that_nobody_handles_is_harmless_whatever_its_name(served: Service) -> None:
     log = LogMark(served)
     with joined_websocket(served) as ws:
         # A forged log line, a terminal escape, and half a character that UTF-8 cannot express.
@@ -373,11 +357,7 @@ def as_text(packet: str | bytes) -> str:
 # Size
 
 
-def test_fragments_that_together_exceed_the_limit_are_closed_with_1009(
-    service: StartService, mode: str
-) -> None:
-    served = service(mode)
-    wait_until_quiet(served)
+def test_fragments_that_together_exceed_the_limit_are_closed_with_1009(served: Service) -> None:
     with joined_websocket(served) as ws:
         log = LogMark(served)
         ws.send_frame(TEXT, b"4" * 100_000, fin=False)
@@ -393,10 +373,8 @@ def test_fragments_that_together_exceed_the_limit_are_closed_with_1009(
 
 @pytest.mark.parametrize("transport", JOINED)
 def test_attachments_that_together_exceed_the_limit_end_the_session(
-    service: StartService, mode: str, transport: str
+    served: Service, transport: str
 ) -> None:
-    served = service(mode)
-    wait_until_quiet(served)
     placeholders = [{"_placeholder": True, "num": number} for number in range(3)]
     event = json.dumps(["publish", {"channel": "attachments", "data": placeholders}])
     packets: list[str | bytes] = [f"453-{event}", *[bytes(LIMIT * 2 // 5)] * 3]
@@ -411,9 +389,7 @@ def test_attachments_that_together_exceed_the_limit_end_the_session(
         assert_ended_once(served, log, client)
 
 
-def test_a_message_beyond_the_limit_ends_the_session(service: StartService, mode: str) -> None:
-    served = service(mode)
-    wait_until_quiet(served)
+def test_a_message_beyond_the_limit_ends_the_session(served: Service) -> None:
     with joined_websocket(served) as ws:
         log = LogMark(served)
         send_until_the_end(ws, [encode_event("heartbeat", {"sent_at": "x" * LIMIT})])
@@ -513,7 +489,7 @@ def test_a_lower_limit_on_queued_messages_is_honoured(service: StartService, mod
 
 
 @pytest.mark.alone
-def test_large_messages_do_not_stall_other_clients(service: StartService, mode: str) -> None:
+def test_large_messages_do_not_stall_other_clients(served: Service) -> None:
     """Unmasking in pure Python, byte by byte, held the loop of stock eventlet for so long.
 
     What is too long depends on the machine, so the yardstick is taken on it: half the time that
@@ -521,8 +497,6 @@ def test_large_messages_do_not_stall_other_clients(service: StartService, mode: 
     round trip of another client is measured; the median over the messages keeps one hiccup of the
     machine from deciding.
     """
-    served = service(mode)
-    wait_until_quiet(served)
     log = LogMark(served)
     event = encode_event("publish", {"channel": "nobody", "data": "x" * (LIMIT - 1000)}, ack_id=1)
     message = frame(TEXT, event.encode())
@@ -544,9 +518,7 @@ def test_large_messages_do_not_stall_other_clients(service: StartService, mode: 
     assert log.loud() == []
 
 
-def test_a_flood_of_events_does_not_silence_other_clients(service: StartService, mode: str) -> None:
-    served = service(mode)
-    wait_until_quiet(served)
+def test_a_flood_of_events_does_not_silence_other_clients(served: Service) -> None:
     log = LogMark(served)
     with joined_websocket(served) as other, _Flood(served) as flood:
         enough = flood.bursts + 20
@@ -643,10 +615,8 @@ def _freeze(service: Service, log: LogMark, peers: int) -> int:
     ids=["no-key", "no-version", "unknown-version", "neither"],
 )
 def test_a_handshake_that_is_incomplete_is_refused_without_a_session(
-    service: StartService, mode: str, headers: dict[str, str | None]
+    served: Service, headers: dict[str, str | None]
 ) -> None:
-    served = service(mode)
-    wait_until_quiet(served)
     log = LogMark(served)
     response = raw_request(served.url, handshake(served.url, headers=headers), SOON)
     assert response.status in (400, 426)
@@ -665,11 +635,7 @@ def test_an_upgrade_of_an_unknown_session_is_refused(service: StartService, mode
     assert log.loud() == []
 
 
-def test_two_polls_at_once_are_both_answered_when_the_session_ends(
-    service: StartService, mode: str
-) -> None:
-    served = service(mode)
-    wait_until_quiet(served)
+def test_two_polls_at_once_are_both_answered_when_the_session_ends(served: Service) -> None:
     with joined_polling(served) as polling:
         log = LogMark(served)
         polls = [polling.start_poll(), polling.start_poll()]
