@@ -9,7 +9,6 @@ import itertools
 import select
 import time
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Self
 
 from rawclient import (
@@ -138,12 +137,7 @@ class Crowd:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for member in self._members.values():
             member.socket.close()
         self._poll.close()
