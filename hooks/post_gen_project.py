@@ -420,6 +420,11 @@ def adopt(staged: Path) -> str:
         delivery.run()
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+    return what_came_of(delivery)
+
+
+def what_came_of(delivery: Delivery) -> str:
+    """Say what was brought, what stays the app's, and what to do next."""
     makefile = f"-f {TO_MERGE}/Makefile " if delivery.is_aside("Makefile") else ""
     migration = f"{TO_MERGE}/MIGRATION.md" if "MIGRATION.md" in delivery.kept else "MIGRATION.md"
     lines = []
