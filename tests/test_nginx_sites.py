@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import requests
-import socketio
 import trustme
 
 from baking import Bake
 from proxies import check_site, nginx
 from rawclient import PATIENCE
+from secure import call_over_tls
 from served import free_port, serve
 
 SITES = ("one-host", "hosts", "sticky")
@@ -104,20 +104,16 @@ def test_people_who_come_without_tls_are_sent_to_it(secure_port: tuple[int, int]
 
 
 def test_sessions_are_served_over_tls_on_both_transports(
-    secure_port: tuple[int, int], authority: Path
+    secure_port: tuple[int, int], authority: Path, requires: Callable[[str], str]
 ) -> None:
     port, _ = secure_port
-    trusting = requests.Session()
-    trusting.trust_env = False
-    trusting.verify = str(authority / "authority.pem")
-    options = {"sslopt": {"ca_certs": trusting.verify}}
+    url, trust = f"https://localhost:{port}", authority / "authority.pem"
     for transports in (["polling"], ["websocket"], ["polling", "websocket"]):
-        with socketio.SimpleClient(
-            http_session=trusting, websocket_extra_options=options
-        ) as client:
-            client.connect(f"https://localhost:{port}", transports=transports)
-            assert client.call("subscribe", {"channels": ["lobby"]}, timeout=PATIENCE)["ok"]
-            assert client.transport == transports[-1]
+        transport, answer = call_over_tls(
+            requires, url, trust, transports, "subscribe", {"channels": ["lobby"]}
+        )
+        assert transport == transports[-1]
+        assert answer["ok"]
 
 
 def test_the_page_of_the_service_is_of_its_own_origin(

@@ -19,7 +19,7 @@ from baking import ASYNC_MODES, Bake, BakedProject
 from following import Publisher, Watcher, expect_everything
 from observing import LogMark
 from queues import running
-from rawclient import http
+from rawclient import http, open_websocket
 from routed import WORKERS, wait_for_workers, workers
 from served import ServedProject, serve
 from waiting import eventually
@@ -172,6 +172,45 @@ def test_a_reload_into_refused_settings_changes_nothing(
             lambda: not set(before).intersection(workers(served)),
             PATIENCE,
             "the next one goes well",
+        )
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import what_is_not_there", "No module named 'what_is_not_there'"),
+        ("import time\ntime.sleep(600)", "no new one had started after 5 s"),
+    ],
+    ids=["broken", "hanging"],
+)
+def test_a_reload_into_code_that_does_not_start_changes_nothing(
+    bake: Bake, tmp_path: Path, mode: str, code: str, said: str
+) -> None:
+    project = BakedProject(tmp_path / "mistaken")
+    shutil.copytree(bake().path, project.path)
+    module = project.path / "live_board/events.py"
+    right = module.read_text()
+    with contextlib.ExitStack() as stack:
+        queue = stack.enter_context(running(tmp_path))
+        environment = {"ASYNC_MODE": mode, "REDIS_URL": queue.url, "WORKER_TIMEOUT": "5"}
+        served = stack.enter_context(serve(project, tmp_path / "mistaken.log", **environment))
+        client = stack.enter_context(open_websocket(served.url))
+        client.connect_namespace()
+        before = workers(served)
+        module.write_text(f"{right}\n{code}\n")
+        # As many as it would have now must not be reached by broken ones.
+        with (project.path / ".env").open("a") as settings:
+            settings.write("WEB_CONCURRENCY=2\n")
+        served.signal(signal.SIGHUP)
+        eventually(lambda: "and serve on" in served.log_text(), PATIENCE, served.log_text)
+        assert said in served.log_text()
+        assert workers(served) == before
+        assert client.call("subscribe", {"channels": ["news"]})["ok"]
+        module.write_text(right)
+        served.signal(signal.SIGHUP)
+        wait_for_workers(served, 2)
+        eventually(
+            lambda: not set(before).intersection(workers(served)), PATIENCE, "the old one has left"
         )
 
 

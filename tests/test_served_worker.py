@@ -16,8 +16,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-import requests
-import socketio
 import trustme
 
 from baking import ASYNC_MODES, Bake, BakedProject
@@ -30,6 +28,7 @@ from rawclient import (
     open_websocket,
     raw_request,
 )
+from secure import call_over_tls
 from served import ServedProject, serve
 from waiting import eventually
 
@@ -297,7 +296,9 @@ def test_a_unix_socket_can_be_bound(service: Start, mode: str, bake: Bake, tmp_p
         served.stop()
 
 
-def test_tls_is_served(service: Start, mode: str, bake: Bake, tmp_path: Path) -> None:
+def test_tls_is_served(
+    mode: str, bake: Bake, tmp_path: Path, requires: Callable[[str], str]
+) -> None:
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
     key_path, certificate_path = tmp_path / "key.pem", tmp_path / "certificate.pem"
@@ -309,16 +310,15 @@ def test_tls_is_served(service: Start, mode: str, bake: Bake, tmp_path: Path) ->
     authority.cert_pem.write_to_path(str(authority_path))
     context = ssl.create_default_context()
     authority.configure_trust(context)
-    session = requests.Session()
-    session.trust_env = False
-    session.verify = str(authority_path)
+    url = f"https://127.0.0.1:{served.port}"
     try:
-        eventually(lambda: "Booting worker" in served.log_text(), PATIENCE, "a worker boots")
+        eventually(lambda: accepts(served.port), PATIENCE, served.log_text)
         for transports in (["polling", "websocket"], ["websocket"], ["polling"]):
-            with socketio.SimpleClient(http_session=session) as client:
-                connect_with_patience(client, f"https://127.0.0.1:{served.port}", transports)
-                assert client.transport == transports[-1]
-                assert client.call("heartbeat", {"sent_at": 1}, timeout=PATIENCE)["ok"]
+            transport, answer = call_over_tls(
+                requires, url, authority_path, transports, "heartbeat", {"sent_at": 1}
+            )
+            assert transport == transports[-1]
+            assert answer["ok"]
         # A client that speaks no TLS is turned away without disturbing anyone.
         with socket.create_connection(("127.0.0.1", served.port)) as plain:
             plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
@@ -334,15 +334,12 @@ def test_tls_is_served(service: Start, mode: str, bake: Bake, tmp_path: Path) ->
         served.stop()
 
 
-def connect_with_patience(client: socketio.SimpleClient, url: str, transports: list[str]) -> None:
-    def connected() -> bool:
-        try:
-            client.connect(url, transports=transports)
-        except socketio.exceptions.ConnectionError:
-            return False
-        return True
-
-    eventually(connected, PATIENCE, "the client connects")
+def accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def test_a_changed_source_file_is_served(

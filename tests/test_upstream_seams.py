@@ -75,6 +75,8 @@ SEAMS: dict[str, list[Callable[..., Any] | type]] = {
     "production/realtime/websocket.py": [wsproto.connection.Connection],
     "production/process": [
         gunicorn.arbiter.Arbiter.handle_hup,
+        gunicorn.arbiter.Arbiter.manage_workers,
+        gunicorn.arbiter.Arbiter.reap_workers,
         gunicorn.arbiter.Arbiter.reload,
         gunicorn.workers.base.Worker,
         gunicorn.workers.base_async.AsyncWorker.handle,
@@ -133,6 +135,8 @@ FINGERPRINTS = {
     "socketio.packet.Packet": "e1660ba64e4e31fc",
     "wsproto.connection.Connection": "6b70917fe888fb2c",
     "gunicorn.arbiter.Arbiter.handle_hup": "50de80005cd672c7",
+    "gunicorn.arbiter.Arbiter.manage_workers": "518f2dd040ef6809",
+    "gunicorn.arbiter.Arbiter.reap_workers": "ebcf4187e9ebf378",
     "gunicorn.arbiter.Arbiter.reload": "fec344d2f774ee32",
     "gunicorn.workers.base.Worker": "41bcd41fbc752179",
     "gunicorn.workers.base_async.AsyncWorker.handle": "6eb3b127e6ba7e84",

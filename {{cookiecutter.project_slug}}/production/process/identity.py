@@ -60,7 +60,7 @@ def assign_slot(arbiter: Any, worker: Any) -> None:
     :param worker: the worker, which is told its ``slot`` and the ``switchboard``.
     """
     switchboard = _switchboard(arbiter)
-    worker.slot = switchboard.claim(_taken_slots(arbiter), worker.age)
+    worker.slot = switchboard.claim(_taken_slots(arbiter))
     worker.switchboard = switchboard
 
 

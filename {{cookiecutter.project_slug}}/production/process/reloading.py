@@ -1,31 +1,123 @@
-"""A reload that cannot succeed is refused, and the service goes on as it was."""
+"""A reload that cannot succeed changes nothing, and one that can replaces the workers without a gap.
+
+gunicorn itself reads its configuration first and asks later, and tells the old workers to leave while
+the new ones still import the app: a mistake in either ends the master, and with it every session.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from typing import Any
 
 from production.process.configuration import read_settings, worker_class_for
 from production.refusal import ConfigurationError
 
+PAUSE = 0.05
+"""Seconds between two looks whether the new workers are there."""
+
+
+class StartFailed(Exception):
+    """A new worker ended, or was not there in time."""
+
 
 def guard_reload(arbiter: Any) -> None:
-    """Look at the settings before a reload; for gunicorn's hook ``on_starting``.
-
-    gunicorn itself reads its configuration first and asks later: a mistake in it ends the master, and
-    with it every session.
+    """Try what a reload brings before anything is given up for it; for gunicorn's hook ``on_starting``.
 
     :param arbiter: gunicorn's master.
     """
-    reload = arbiter.reload
+    reload, manage_workers = arbiter.reload, arbiter.manage_workers
 
     def guarded_reload() -> None:
         try:
             worker_class_for(read_settings())
         except ConfigurationError as refusal:
             arbiter.log.error("Nothing was reloaded. %s", refusal.message)
+            return
         except SystemExit:
             arbiter.log.error("Nothing was reloaded: the settings are refused, as said above.")
-        else:
+            return
+        youngest = arbiter.worker_age
+
+        def manage_workers_once_the_new_ones_are_there() -> None:
+            arbiter.manage_workers = manage_workers
+            await_start(arbiter, youngest)
+            stop_welcoming(arbiter, youngest)
+            manage_workers()
+
+        # Called by gunicorn when it has started the new workers, to dismiss the old ones.
+        arbiter.manage_workers = manage_workers_once_the_new_ones_are_there
+        try:
             reload()
+        except StartFailed as failure:
+            arbiter.log.error("The workers were not replaced, and serve on: %s", failure)
+        finally:
+            arbiter.manage_workers = manage_workers
 
     arbiter.reload = guarded_reload
+
+
+def await_start(arbiter: Any, youngest: int) -> None:
+    """Wait until the workers that a reload has started take sessions.
+
+    :param arbiter: gunicorn's master.
+    :param youngest: gunicorn's number of the youngest worker from before.
+    :raises StartFailed: if one did not start; none of them is left then.
+    """
+    started = {pid: worker for pid, worker in arbiter.WORKERS.items() if worker.age > youngest}
+    missing = len(started)
+    deadline = time.monotonic() + arbiter.timeout
+    while missing:
+        time.sleep(PAUSE)
+        ended = [pid for pid in started if os.waitpid(pid, os.WNOHANG)[0]]
+        if ended or time.monotonic() >= deadline:
+            for pid in ended:
+                del started[pid]
+                _forget(arbiter, pid)
+            _dismiss(arbiter, started)
+            # Not to be reached by workers of the new code.
+            arbiter.num_workers = len(arbiter.WORKERS)
+            raise StartFailed(
+                "a new one could not start, as said above."
+                if ended
+                else f"no new one had started after {arbiter.timeout} s."
+            )
+        still_missing = sum(not _is_there(arbiter, worker) for worker in started.values())
+        if still_missing < missing:
+            missing = still_missing
+            deadline = time.monotonic() + arbiter.timeout
+
+
+def stop_welcoming(arbiter: Any, youngest: int) -> None:
+    """Send new sessions to the new workers only.
+
+    Before the first of the old ones leaves: its clients would come back to those that leave next.
+
+    :param arbiter: gunicorn's master.
+    :param youngest: gunicorn's number of the youngest of the old workers.
+    """
+    for worker in arbiter.WORKERS.values():
+        if worker.age <= youngest and worker.slot is not None:
+            arbiter.switchboard.stop_welcoming(worker.slot)
+
+
+def _is_there(arbiter: Any, worker: Any) -> bool:
+    return worker.slot is None or arbiter.switchboard.age(worker.slot) == worker.age
+
+
+def _dismiss(arbiter: Any, workers: dict[int, Any]) -> None:
+    """End new workers before gunicorn finds that there are too many, and dismisses the old ones."""
+    for pid, worker in workers.items():
+        # One that serves already has clients, which it shall send back.
+        os.kill(pid, signal.SIGTERM if _is_there(arbiter, worker) else signal.SIGKILL)
+    for pid in workers:
+        os.waitpid(pid, 0)
+        _forget(arbiter, pid)
+
+
+def _forget(arbiter: Any, pid: int) -> None:
+    """Do what gunicorn does with a worker that has ended, other than giving up for its sake."""
+    worker = arbiter.WORKERS.pop(pid)
+    worker.tmp.close()
+    arbiter.cfg.child_exit(arbiter, worker)

@@ -141,10 +141,6 @@ class Router:
         """Leave new sessions to the other workers."""
         self._switchboard.stop_welcoming(self._place.slot)
 
-    def has_successors_to_come(self) -> bool:
-        """Tell whether a worker is being started that does not take new sessions yet."""
-        return self._switchboard.is_starting()
-
     def destination(self, request: Any, *, may_choose: bool) -> Destination | None:
         """Return the worker that a request is for, unless this one shall answer it.
 

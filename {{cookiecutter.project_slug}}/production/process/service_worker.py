@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 # one for each slot of its gunicorn.
 OTHER_DESCRIPTORS = 512
 
-LONGEST_START = 10.0
-"""Seconds for which a leaving worker waits for its successors; one that takes longer may never come."""
-
-PAUSE = 0.05
-"""Seconds between two looks whether they are there."""
-
 
 class ServiceWorker:
     """A mixin, to stand before gunicorn's own worker class."""
@@ -126,16 +120,19 @@ class ServiceWorker:
                     "again rather than by a reload if many workers are to be added."
                 )
             return
-        if state is not None:
-            self.router = Router(
-                self.switchboard,
-                Place(state.settings.host_id, self.slot, self.age),
-                self.sockets,
-                head_time=self.head_time(),
-                forget=self.forget,
-                log=self.log,
-            )
-            self.router.start(state.socketio.server.eio)
+        if state is None:
+            # Nobody passes sessions to it, but the master waits for it on a reload.
+            self.switchboard.open(self.slot, self.age)
+            return
+        self.router = Router(
+            self.switchboard,
+            Place(state.settings.host_id, self.slot, self.age),
+            self.sockets,
+            head_time=self.head_time(),
+            forget=self.forget,
+            log=self.log,
+        )
+        self.router.start(state.socketio.server.eio)
 
     def notify(self) -> None:
         """Tell the others that this worker lives, and begin to leave if gunicorn stopped it."""
@@ -179,24 +176,11 @@ class ServiceWorker:
 
         if self.router:
             self.router.stop_welcoming()
-            self._await_successors(self.router)
-            self.left_at = time.monotonic()
         super().handle_exit(signal.SIGTERM, None)  # type: ignore[misc]
         try:
             drain(self.app.callable, self.log)
         finally:
             self.drained.set()
-
-    def _await_successors(self, router: Router) -> None:
-        """Keep the sessions until their clients have the new workers to go to.
-
-        On a reload gunicorn asks the old workers to leave while the new ones are still importing
-        the app, and one after the other: those who left first would send their clients to those who
-        are about to leave. When the whole service stops, none is being started and nobody waits.
-        """
-        deadline = time.monotonic() + LONGEST_START
-        while router.has_successors_to_come() and time.monotonic() < deadline:
-            time.sleep(PAUSE)
 
 
 def raise_descriptor_limit(needed: int) -> None:

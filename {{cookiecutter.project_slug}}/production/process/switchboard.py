@@ -6,7 +6,8 @@ handed to the worker that has the slot. The sockets have no name, neither in the
 the abstract namespace. So nobody else can send to one or take the place of one, nothing has to be
 cleaned up, and nothing is left over by a master that was killed.
 
-Every cell of the table is written by one process only, so that it needs no lock between them.
+Every cell of the table is written by one process only, so that it needs no lock between them; but for the
+two that the master clears of a worker that leaves or is gone.
 """
 
 from __future__ import annotations
@@ -57,8 +58,7 @@ class Column(IntEnum):
     SEEN = 2  # when it last gave a sign of life, in nanoseconds of the machine's monotonic clock
     SESSIONS = 3  # how many it has
     RECEIVED = 4  # of the new sessions put into its inbox, how many have begun
-    CLAIMED = 5  # the AGE of the worker that is being started for the slot, or has been
-    SENT = 6  # new sessions that the worker in the column's slot has put into this one's inbox
+    SENT = 5  # new sessions that the worker in the column's slot has put into this one's inbox
 
 
 @dataclass
@@ -93,19 +93,15 @@ class Switchboard:
 
     # In the master
 
-    def claim(self, taken: Iterable[int], age: int) -> int | None:
+    def claim(self, taken: Iterable[int]) -> int | None:
         """Give the lowest slot that no worker has to one that is about to be started.
 
         :param taken: the slots of the workers that live.
-        :param age: gunicorn's number of the new one.
         :return: the slot; nothing if all are taken.
         """
         occupied = set(taken)
         self.reclaim(occupied)
-        slot = next((slot for slot in range(self.capacity) if slot not in occupied), None)
-        if slot is not None:
-            self._set(Column.CLAIMED, slot, age)
-        return slot
+        return next((slot for slot in range(self.capacity) if slot not in occupied), None)
 
     def reclaim(self, taken: Iterable[int]) -> None:
         """Forget the workers that are gone; let others answer what was on the way to them.
@@ -114,7 +110,6 @@ class Switchboard:
         """
         gone = set(range(self.capacity)).difference(taken)
         for slot in gone:
-            self._set(Column.CLAIMED, slot, 0)
             if self._cell(Column.AGE, slot):
                 self._set(Column.AGE, slot, 0)
                 self._set(Column.WELCOMING, slot, 0)
@@ -131,7 +126,11 @@ class Switchboard:
                 self._post(slot, message, descriptor)
                 return
 
-    # In a worker
+    # In a worker, the first of them in the master as well
+
+    def stop_welcoming(self, slot: int) -> None:
+        """Say that the worker of a slot takes no new sessions, while it serves those it has."""
+        self._set(Column.WELCOMING, slot, 0)
 
     def keep(self, slot: int) -> None:
         """Give back the descriptors of other workers' inboxes that only they read from."""
@@ -153,10 +152,6 @@ class Switchboard:
         self._set(Column.AGE, slot, age)
         self._set(Column.WELCOMING, slot, 1)
 
-    def stop_welcoming(self, slot: int) -> None:
-        """Say that the worker of a slot takes no new sessions, while it serves those it has."""
-        self._set(Column.WELCOMING, slot, 0)
-
     def beat(self, slot: int) -> None:
         """Say that the worker of a slot is alive and not stalled."""
         self._set(Column.SEEN, slot, time.monotonic_ns())
@@ -168,11 +163,6 @@ class Switchboard:
     def age(self, slot: int) -> int:
         """Return gunicorn's number of the worker in a slot, 0 if there is none or no such slot."""
         return self._cell(Column.AGE, slot) if 0 <= slot < self.capacity else 0
-
-    def is_starting(self) -> bool:
-        """Tell whether a worker has been started and is not there yet."""
-        ages = zip(self._column(Column.CLAIMED), self._column(Column.AGE), strict=True)
-        return any(claimed not in (0, age) for claimed, age in ages)
 
     def is_alone(self) -> bool:
         """Tell whether there is one worker only."""

@@ -32,9 +32,40 @@ class ConnectedOnly:
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        # Upstream looks at a room and then uses it. Where threads serve, the last member of a room
-        # may leave in between: whoever joins is then in a room that nobody finds.
-        self._rooms_lock = threading.RLock()
+        # Upstream looks at a room, or at who is connecting, and then uses it. Where threads serve,
+        # the last one may leave in between: whoever joins is then in a room that nobody finds, and
+        # whoever connects fails.
+        self._members_lock = threading.RLock()
+
+    def pre_connect(self, eio_sid: str, namespace: str) -> str | None:
+        """Let a client in that its connect handler has yet to accept; return its session id."""
+        with self._members_lock:
+            sid: str | None = super().pre_connect(eio_sid, namespace)  # type: ignore[misc]
+        return sid
+
+    def connect(self, sid: str, namespace: str) -> str | None:
+        """Say that a client was accepted; return its session id."""
+        with self._members_lock:
+            accepted: str | None = super().connect(sid, namespace)  # type: ignore[misc]
+        return accepted
+
+    def is_pre_connected(self, sid: str, namespace: str) -> bool:
+        """Tell whether a client waits to be accepted."""
+        with self._members_lock:
+            waits: bool = super().is_pre_connected(sid, namespace)  # type: ignore[misc]
+        return waits
+
+    def is_connected(self, sid: str, namespace: str) -> bool:
+        """Tell whether a client was accepted and has not begun to leave."""
+        with self._members_lock:
+            connected: bool = super().is_connected(sid, namespace)  # type: ignore[misc]
+        return connected
+
+    def pre_disconnect(self, sid: str, namespace: str) -> str | None:
+        """Say that a client begins to leave; return Engine.IO's session id."""
+        with self._members_lock:
+            eio_sid: str | None = super().pre_disconnect(sid, namespace)  # type: ignore[misc]
+        return eio_sid
 
     def get_participants(self, namespace: str, room: Any) -> Iterator[tuple[str, str]]:
         """Yield the session ids, Socket.IO's and Engine.IO's, of those in a room.
@@ -43,7 +74,7 @@ class ConnectedOnly:
         :param room: a room, a list of rooms, or nothing for everyone.
         """
         pending = self.pending_connect.get(namespace, ())
-        with self._rooms_lock:
+        with self._members_lock:
             members = list(super().get_participants(namespace, room))  # type: ignore[misc]
         left_out = _left_out.get()
         recipients = 0
@@ -65,13 +96,13 @@ class ConnectedOnly:
         pending = self.pending_connect.get(namespace)
         if not pending:
             return False
-        with self._rooms_lock:
+        with self._members_lock:
             members = list(super().get_participants(namespace, room))  # type: ignore[misc]
         return any(sid in pending for sid, _ in members)
 
     def get_rooms(self, sid: str, namespace: str) -> list[str]:
         """Return the rooms that a client is in."""
-        with self._rooms_lock:
+        with self._members_lock:
             rooms: list[str] = super().get_rooms(sid, namespace)  # type: ignore[misc]
         return rooms
 
@@ -82,17 +113,17 @@ class ConnectedOnly:
 
         :raises KeyError: if it is not connected.
         """
-        with self._rooms_lock:
+        with self._members_lock:
             super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)  # type: ignore[misc]
 
     def basic_leave_room(self, sid: str, namespace: str, room: str | None) -> None:
         """Take a client out of a room."""
-        with self._rooms_lock:
+        with self._members_lock:
             super().basic_leave_room(sid, namespace, room)  # type: ignore[misc]
 
     def basic_disconnect(self, sid: str, namespace: str, **options: Any) -> None:
         """Take a client out of all rooms."""
-        with self._rooms_lock:
+        with self._members_lock:
             super().basic_disconnect(sid, namespace, **options)  # type: ignore[misc]
 
     def _is_greeted(self, sid: str) -> bool:
