@@ -1,0 +1,103 @@
+"""What someone meets who starts the service in a terminal, beside what it writes there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from baking import Bake, clean_environment
+from served import ServedProject, free_port
+from waiting import eventually
+
+PATIENCE = 30.0
+
+
+class InTerminal:
+    """gunicorn, started in a terminal of its own.
+
+    :param project: the project's folder.
+    :param setsid: the command that makes the terminal its own.
+    :param prefix: a command that runs another, in front of gunicorn's.
+    """
+
+    def __init__(self, project: Path, setsid: str, *prefix: str) -> None:
+        self._port = free_port()
+        self.terminal, inside = pty.openpty()
+        self.process = subprocess.Popen(
+            [setsid, "--ctty", *prefix, sys.executable, "-m", "gunicorn"],
+            cwd=project,
+            env={**clean_environment(), "BIND": f"127.0.0.1:{self._port}", "LOG_FORMAT": "json"},
+            stdin=inside,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(inside)
+
+    def accepts(self) -> bool:
+        """Tell whether it listens."""
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self._port)) == 0
+
+    def stop(self) -> None:
+        """End it, if it has not."""
+        with contextlib.suppress(OSError):
+            os.close(self.terminal)
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def in_terminal(bake: Bake, requires: Callable[[str], str]) -> Iterator[Callable[..., InTerminal]]:
+    """Starts the service in a terminal, and ends it with the test."""
+    started: list[InTerminal] = []
+
+    def start(*prefix: str) -> InTerminal:
+        started.append(InTerminal(bake().path, requires("setsid"), *prefix))
+        eventually(started[-1].accepts, PATIENCE, "it listens")
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+def test_it_leaves_when_its_terminal_is_closed(in_terminal: Callable[..., InTerminal]) -> None:
+    service = in_terminal()
+    os.close(service.terminal)
+    assert service.process.wait(PATIENCE) == 0
+    assert not service.accepts()
+
+
+def test_a_reload_is_one_while_the_terminal_is_there(
+    in_terminal: Callable[..., InTerminal],
+) -> None:
+    service = in_terminal()
+    (before,) = _children(service.process.pid)
+    service.process.send_signal(signal.SIGHUP)
+    eventually(
+        lambda: before not in _children(service.process.pid), PATIENCE, "it has a new worker"
+    )
+    assert service.accepts()
+
+
+def test_a_port_that_is_taken_is_said_with_what_to_do(bake: Bake, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        served = ServedProject(bake(), tmp_path / "log", {}, port=port)
+        assert served.wait() == 1
+    assert served.log_text().count("Something else listens on") == 2
+    assert "choose another port, for example with BIND=127.0.0.1:5001" in served.log_text()
+    assert "Errno" not in served.log_text()
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
