@@ -15,6 +15,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -338,7 +339,9 @@ class Delivery:
         notes = packaging_notes(self._project)
         text = text.replace("<!-- kept -->\n", "".join(f"- {line}\n" for line in kept))
         text = text.replace("<!-- packaging -->\n", "".join(f"6. {line}\n" for line in notes))
-        text = text.replace("<!-- added -->", ", ".join(self._the_layers()))
+        text = text.replace(
+            "<!-- added -->", "      " + " \\\n      ".join(_lines(self._the_layers()))
+        )
         path.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -367,6 +370,11 @@ def _directories(file: str) -> list[Path]:
 
 def _is_own_directory(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
+
+
+def _lines(names: Iterable[str]) -> list[str]:
+    """Put names on lines that a terminal shows in one piece."""
+    return textwrap.wrap(" ".join(names), 88, break_long_words=False, break_on_hyphens=False)
 
 
 def packaging_notes(project: Path) -> list[str]:
@@ -432,7 +440,7 @@ def adopt(staged: Path) -> str:
         lines.append(f"Yours and kept, see {migration}: {kept}")
     lines += [
         f"cd {shlex.quote(PROJECT_SLUG)}",
-        f"make {makefile}run     # then open http://127.0.0.1:5000",
+        f"make {makefile}run     # then open http://127.0.0.1:5000; {migration} says what is left to mend",
     ]
     return "\n".join(lines)
 

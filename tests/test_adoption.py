@@ -296,10 +296,9 @@ class TestWhatIsTheirs:
             (folder / name).write_text("mine\n")
         before = snapshot(folder)
         report = adopt(folder, "python run.py").text("MIGRATION.md").partition("## Going back")[2]
-        remove, _, _ = report.partition(": ")[2].partition(".\nThe app starts")
-        for name in remove.split(", "):
-            path = folder / name
-            shutil.rmtree(path, ignore_errors=True) if name.endswith("/") else path.unlink()
+        commands = [line for line in report.splitlines() if line.startswith("    ")]
+        assert commands[0].startswith("    rm -rf production ")
+        subprocess.run(["/bin/sh", "-c", "\n".join(commands)], cwd=folder, check=True)
         assert snapshot(folder) == before
 
     def test_a_folder_with_an_odd_name(self, folder: Path) -> None:
