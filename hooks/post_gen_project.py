@@ -34,7 +34,7 @@ EXISTING_APP: str = json.loads(
 
 NEXT_STEPS = f"""\
 cd {PROJECT_SLUG}
-make run     # then open http://127.0.0.1:5000
+make run     # installs for a minute, then open http://127.0.0.1:5000
 make test    # the service's own tests"""
 
 # Where it is written, as cruft writes it, what the layer is generated from, and what was brought.
@@ -440,7 +440,8 @@ def adopt(staged: Path) -> str:
         lines.append(f"Yours and kept, see {migration}: {kept}")
     lines += [
         f"cd {shlex.quote(PROJECT_SLUG)}",
-        f"make {makefile}run     # then open http://127.0.0.1:5000; {migration} says what is left to mend",
+        f"make {makefile}run     # installs for a minute, then open http://127.0.0.1:5000",
+        f"{migration} says what is left to mend.",
     ]
     return "\n".join(lines)
 

@@ -129,10 +129,11 @@ class TestWhatIsAdded:
     def test_one_command_adds_the_layer_and_says_what_to_do_next(self, folder: Path) -> None:
         outcome = cookiecutter(folder, "existing_app=python run.py")
         assert outcome.returncode == 0, outcome.stdout
-        added, enter, run = outcome.stdout.splitlines()
+        added, enter, run, read = outcome.stdout.splitlines()
         assert set(added.partition(": ")[2].replace("/", "").split(", ")) == ADDED
         assert enter == f"cd '{folder.name}'"
         assert run.startswith("make run ")
+        assert read.startswith("MIGRATION.md says")
         assert {path.name for path in folder.iterdir()} == {"run.py"} | ADDED
 
     def test_the_guide_and_the_report_name_it(self, folder: Path) -> None:
