@@ -93,6 +93,9 @@ INSTEAD = (
         f"{TO_MERGE}/requirements-production.txt",
     ),
     ("Makefile", "MIGRATION.md", "    make ", f"    make -f {TO_MERGE}/Makefile "),
+    ("Makefile", "deploy/*README.md", " make -C ", f" make -f {TO_MERGE}/Makefile -C "),
+    ("Makefile", "deploy/*README.md", "make lock", f"make -f {TO_MERGE}/Makefile lock"),
+    ("Makefile", "deploy/*README.md", "make run", f"make -f {TO_MERGE}/Makefile run"),
     ("Makefile", "Dockerfile", "run make lock", f"run make -f {TO_MERGE}/Makefile lock"),
     (
         "gunicorn.conf.py",

@@ -278,6 +278,9 @@ class TestWhatIsTheirs:
         assert 'CMD ["gunicorn", "--config", "production/to_merge/gunicorn.conf.py"' in image
         assert "run make -f production/to_merge/Makefile lock" in image
         assert not (folder / "Makefile").exists()
+        for guide, target in (("systemd", "-C"), ("docker", "lock"), ("grafana", "run")):
+            text = (folder / "deploy" / guide / "README.md").read_text()
+            assert f" make -f production/to_merge/Makefile {target}" in text
         [unit, several] = sorted((folder / "deploy" / "systemd").glob("*.service"))
         for text in (unit.read_text(), several.read_text()):
             assert '"GUNICORN_CMD_ARGS=--config production/to_merge/gunicorn.conf.py"\n' in text
