@@ -123,14 +123,9 @@ class TestMakefile:
         ]
 
     def test_a_python_that_is_too_old_is_refused_with_one_sentence(
-        self, fresh_project: BakedProject, tmp_path: Path
+        self, fresh_project: BakedProject, old_python: Path
     ) -> None:
-        old = tmp_path / "python3"
-        old.write_text(
-            f'#!/bin/sh\nexec "{sys.executable}" -c "import sys; sys.version_info = (3, 10); $2"\n'
-        )
-        old.chmod(0o755)
-        outcome = fresh_project.run("make", "install", f"PYTHON={old}")
+        outcome = fresh_project.run("make", "install", f"PYTHON={old_python}")
         sentence, _ = outcome.stdout.splitlines()
         assert sentence.startswith("Python 3.11 or newer is needed")
         assert not (fresh_project.path / ".venv").exists()
