@@ -111,6 +111,24 @@ INSTEAD = (
     ),
     (
         "Dockerfile",
+        "deploy/docker/README.md",
+        "docker build ",
+        f"docker build --file {TO_MERGE}/Dockerfile ",
+    ),
+    (
+        "compose.yaml",
+        "deploy/*README.md",
+        "docker compose up",
+        f"docker compose --project-directory . --file {TO_MERGE}/compose.yaml up",
+    ),
+    (
+        "compose.yaml",
+        "deploy/docker/README.md",
+        "docker compose -f compose.yaml",
+        f"docker compose --project-directory . -f {TO_MERGE}/compose.yaml",
+    ),
+    (
+        "Dockerfile",
         "compose.yaml",
         "build: .",
         f"build:\n      context: .\n      dockerfile: {TO_MERGE}/Dockerfile",

@@ -278,9 +278,11 @@ class TestWhatIsTheirs:
         assert 'CMD ["gunicorn", "--config", "production/to_merge/gunicorn.conf.py"' in image
         assert "run make -f production/to_merge/Makefile lock" in image
         assert not (folder / "Makefile").exists()
-        for guide, target in (("systemd", "-C"), ("docker", "lock"), ("grafana", "run")):
-            text = (folder / "deploy" / guide / "README.md").read_text()
+        for way, target in (("systemd", "-C"), ("docker", "lock"), ("grafana", "run")):
+            text = (folder / "deploy" / way / "README.md").read_text()
             assert f" make -f production/to_merge/Makefile {target}" in text
+        guide = (folder / "deploy" / "docker" / "README.md").read_text()
+        assert "docker build --file production/to_merge/Dockerfile --build-arg " in guide
         [unit, several] = sorted((folder / "deploy" / "systemd").glob("*.service"))
         for text in (unit.read_text(), several.read_text()):
             assert '"GUNICORN_CMD_ARGS=--config production/to_merge/gunicorn.conf.py"\n' in text
@@ -321,6 +323,10 @@ class TestWhatIsTheirs:
         adopt(folder, "python run.py")
         assert not (folder / "compose.yaml").exists()
         assert (folder / "production" / "to_merge" / "compose.yaml").exists()
+        guide = (folder / "deploy" / "docker" / "README.md").read_text()
+        assert guide.count("docker compose --project-directory . ") == guide.count(
+            "docker compose "
+        )
 
     def test_a_dangling_link_keeps_its_name(self, folder: Path) -> None:
         (folder / "wsgi.py").symlink_to("not-mounted")
