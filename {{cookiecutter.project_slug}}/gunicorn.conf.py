@@ -31,7 +31,7 @@ settings = read_settings()
 configure_logging(settings.log_level, settings.log_format)
 
 wsgi_app = "wsgi:app"
-bind = settings.bind
+bind = settings.bind.split(",")
 workers = settings.web_concurrency
 worker_class = worker_class_for(settings)
 worker_connections = connection_count(settings)

@@ -1,4 +1,4 @@
-"""What someone meets who starts the service in a terminal, beside what it writes there."""
+"""Where a service listens that is started, and that it leaves with the terminal it was started in."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from baking import Bake, clean_environment
+from rawclient import http
 from served import ServedProject, free_port
 from waiting import eventually
 
@@ -97,6 +98,17 @@ def test_a_port_that_is_taken_is_said_with_what_to_do(bake: Bake, tmp_path: Path
     assert served.log_text().count("Something else listens on") == 2
     assert "choose another port, for example with BIND=127.0.0.1:5001" in served.log_text()
     assert "Errno" not in served.log_text()
+
+
+def test_it_listens_on_every_address_that_is_named(bake: Bake, tmp_path: Path) -> None:
+    ports = [free_port(), free_port()]
+    bind = ",".join(f"127.0.0.1:{port}" for port in ports)
+    served = ServedProject(bake(), tmp_path / "log", {"BIND": bind}, port=ports[0])
+    try:
+        served.wait_until_ready()
+        assert http("GET", f"http://127.0.0.1:{ports[1]}/health/live").status == 200
+    finally:
+        served.stop()
 
 
 def _children(pid: int) -> list[str]:
