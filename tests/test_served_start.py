@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pty
 import signal
@@ -27,14 +26,14 @@ class InTerminal:
 
     :param project: the project's folder.
     :param setsid: the command that makes the terminal its own.
-    :param prefix: a command that runs another, in front of gunicorn's.
     """
 
-    def __init__(self, project: Path, setsid: str, *prefix: str) -> None:
+    def __init__(self, project: Path, setsid: str) -> None:
         self._port = free_port()
-        self.terminal, inside = pty.openpty()
+        terminal, inside = pty.openpty()
+        self._terminal = os.fdopen(terminal, "rb", buffering=0)
         self.process = subprocess.Popen(
-            [setsid, "--ctty", *prefix, sys.executable, "-m", "gunicorn"],
+            [setsid, "--ctty", sys.executable, "-m", "gunicorn"],
             cwd=project,
             env={**clean_environment(), "BIND": f"127.0.0.1:{self._port}", "LOG_FORMAT": "json"},
             stdin=inside,
@@ -48,40 +47,36 @@ class InTerminal:
         with socket.socket() as client:
             return client.connect_ex(("127.0.0.1", self._port)) == 0
 
+    def close_terminal(self) -> None:
+        """Close the terminal, as one closes a window."""
+        self._terminal.close()
+
     def stop(self) -> None:
         """End it, if it has not."""
-        with contextlib.suppress(OSError):
-            os.close(self.terminal)
+        self.close_terminal()
         self.process.kill()
         self.process.wait()
 
 
 @pytest.fixture
-def in_terminal(bake: Bake, requires: Callable[[str], str]) -> Iterator[Callable[..., InTerminal]]:
-    """Starts the service in a terminal, and ends it with the test."""
-    started: list[InTerminal] = []
-
-    def start(*prefix: str) -> InTerminal:
-        started.append(InTerminal(bake().path, requires("setsid"), *prefix))
-        eventually(started[-1].accepts, PATIENCE, "it listens")
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.stop()
+def in_terminal(bake: Bake, requires: Callable[[str], str]) -> Iterator[InTerminal]:
+    """The service, started in a terminal."""
+    service = InTerminal(bake().path, requires("setsid"))
+    try:
+        eventually(service.accepts, PATIENCE, "it listens")
+        yield service
+    finally:
+        service.stop()
 
 
-def test_it_leaves_when_its_terminal_is_closed(in_terminal: Callable[..., InTerminal]) -> None:
-    service = in_terminal()
-    os.close(service.terminal)
-    assert service.process.wait(PATIENCE) == 0
-    assert not service.accepts()
+def test_it_leaves_when_its_terminal_is_closed(in_terminal: InTerminal) -> None:
+    in_terminal.close_terminal()
+    assert in_terminal.process.wait(PATIENCE) == 0
+    assert not in_terminal.accepts()
 
 
-def test_a_reload_is_one_while_the_terminal_is_there(
-    in_terminal: Callable[..., InTerminal],
-) -> None:
-    service = in_terminal()
+def test_a_reload_is_one_while_the_terminal_is_there(in_terminal: InTerminal) -> None:
+    service = in_terminal
     (before,) = _children(service.process.pid)
     service.process.send_signal(signal.SIGHUP)
     eventually(

@@ -20,6 +20,7 @@ import flask.cli
 import flask_socketio
 import gunicorn.arbiter
 import gunicorn.glogging
+import gunicorn.sock
 import gunicorn.workers.base
 import gunicorn.workers.base_async
 import gunicorn.workers.ggevent
@@ -72,7 +73,10 @@ SEAMS: dict[str, list[Callable[..., Any] | type]] = {
     "production/realtime/websocket.py": [wsproto.connection.Connection],
     "production/process": [
         gunicorn.arbiter.Arbiter.handle_hup,
+        gunicorn.arbiter.Arbiter.handle_term,
         gunicorn.arbiter.Arbiter.reload,
+        gunicorn.arbiter.Arbiter.start,
+        gunicorn.sock.create_sockets,
         gunicorn.workers.base.Worker,
         gunicorn.workers.base_async.AsyncWorker.handle,
         gunicorn.workers.base_async.AsyncWorker.handle_request,
@@ -124,7 +128,10 @@ FINGERPRINTS = {
     "socketio.packet.Packet": "e1660ba64e4e31fc",
     "wsproto.connection.Connection": "6b70917fe888fb2c",
     "gunicorn.arbiter.Arbiter.handle_hup": "50de80005cd672c7",
+    "gunicorn.arbiter.Arbiter.handle_term": "93d583480a66c6ec",
     "gunicorn.arbiter.Arbiter.reload": "fec344d2f774ee32",
+    "gunicorn.arbiter.Arbiter.start": "92668bdb3e86b1af",
+    "gunicorn.sock.create_sockets": "e40907e99a125bd3",
     "gunicorn.workers.base.Worker": "41bcd41fbc752179",
     "gunicorn.workers.base_async.AsyncWorker.handle": "6eb3b127e6ba7e84",
     "gunicorn.workers.base_async.AsyncWorker.handle_request": "913e17a9542aa70d",
