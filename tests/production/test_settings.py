@@ -47,7 +47,8 @@ def test_a_variable_that_is_nearly_a_setting_is_told(
 ) -> None:
     monkeypatch.setenv("SECRET_KEY", SECRET)
     monkeypatch.setenv("LOG_LEVLE", "DEBUG")
-    monkeypatch.setenv("VALKEY_PASSWORD", "x")
+    for other in ("VALKEY_PASSWORD", "HOST_IP", "REDIS_PORT"):
+        monkeypatch.setenv(other, "x")
     module.main()
     printed = capsys.readouterr()
     assert printed.err == "Warning. LOG_LEVLE is set, which is no setting: is LOG_LEVEL meant?\n"
