@@ -130,6 +130,15 @@ class TestMakefile:
         assert sentence.startswith("Python 3.11 or newer is needed")
         assert not (fresh_project.path / ".venv").exists()
 
+    def test_what_is_pinned_is_installed_without_the_tool_that_pins(
+        self, fresh_project: BakedProject
+    ) -> None:
+        assert "Installing uv " in make(fresh_project, "--dry-run", "install")
+        pinned = fresh_project.path / "requirements-dev.txt"
+        pinned.touch()
+        assert "Installing uv " not in make(fresh_project, "--dry-run", "install")
+        pinned.unlink()
+
     def test_assets_are_served_from_the_project_and_ignored_by_git(
         self, fresh_project: BakedProject, requires: Callable[[str], str]
     ) -> None:
