@@ -14,27 +14,34 @@ from typing import Any
 def leave_with_terminal(arbiter: Any) -> None:
     """Leave when the terminal is gone; for gunicorn's hook ``on_starting``, before it takes signals.
 
-    Without a terminal, or with ``nohup``, the signal stays what it is to gunicorn.
+    Without a terminal, in the background of one or with ``nohup``, the signal stays what it is to gunicorn.
 
     :param arbiter: gunicorn's master.
     """
-    if not has_terminal() or signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    in_foreground = foreground_group() == os.getpgrp()
+    if not in_foreground or signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         return
     reload = arbiter.handle_hup
 
     def handle_hup() -> None:
-        if has_terminal():
-            reload()
-        else:
+        if foreground_group() is None:
             arbiter.handle_term()
+        else:
+            reload()
 
     arbiter.handle_hup = handle_hup
 
 
-def has_terminal() -> bool:
-    """Tell whether this process was started in a terminal that is still there, see tty(4)."""
+def foreground_group() -> int | None:
+    """Return the process group in the foreground of this process's terminal, see tcgetpgrp(3).
+
+    :return: nothing if it was started in none, or that is gone.
+    """
     try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+        try:
+            return os.tcgetpgrp(terminal)
+        finally:
+            os.close(terminal)
     except OSError:
-        return False
-    return True
+        return None
