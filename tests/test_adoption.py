@@ -129,10 +129,11 @@ class TestWhatIsAdded:
     def test_one_command_adds_the_layer_and_says_what_to_do_next(self, folder: Path) -> None:
         outcome = cookiecutter(folder, "existing_app=python run.py")
         assert outcome.returncode == 0, outcome.stdout
-        added, enter, run = outcome.stdout.splitlines()
+        added, enter, run, read = outcome.stdout.splitlines()
         assert set(added.partition(": ")[2].replace("/", "").split(", ")) == ADDED
         assert enter == f"cd '{folder.name}'"
         assert run.startswith("make run ")
+        assert read.startswith("MIGRATION.md says")
         assert {path.name for path in folder.iterdir()} == {"run.py"} | ADDED
 
     def test_the_guide_and_the_report_name_it(self, folder: Path) -> None:
@@ -277,6 +278,11 @@ class TestWhatIsTheirs:
         assert 'CMD ["gunicorn", "--config", "production/to_merge/gunicorn.conf.py"' in image
         assert "run make -f production/to_merge/Makefile lock" in image
         assert not (folder / "Makefile").exists()
+        for way, target in (("systemd", "-C"), ("docker", "lock"), ("grafana", "run")):
+            text = (folder / "deploy" / way / "README.md").read_text()
+            assert f" make -f production/to_merge/Makefile {target}" in text
+        guide = (folder / "deploy" / "docker" / "README.md").read_text()
+        assert "docker build --file production/to_merge/Dockerfile --build-arg " in guide
         [unit, several] = sorted((folder / "deploy" / "systemd").glob("*.service"))
         for text in (unit.read_text(), several.read_text()):
             assert '"GUNICORN_CMD_ARGS=--config production/to_merge/gunicorn.conf.py"\n' in text
@@ -296,10 +302,9 @@ class TestWhatIsTheirs:
             (folder / name).write_text("mine\n")
         before = snapshot(folder)
         report = adopt(folder, "python run.py").text("MIGRATION.md").partition("## Going back")[2]
-        remove, _, _ = report.partition(": ")[2].partition(".\nThe app starts")
-        for name in remove.split(", "):
-            path = folder / name
-            shutil.rmtree(path, ignore_errors=True) if name.endswith("/") else path.unlink()
+        commands = [line for line in report.splitlines() if line.startswith("    ")]
+        assert commands[0].startswith("    rm -rf production ")
+        subprocess.run(["/bin/sh", "-c", "\n".join(commands)], cwd=folder, check=True)
         assert snapshot(folder) == before
 
     def test_a_folder_with_an_odd_name(self, folder: Path) -> None:
@@ -318,6 +323,10 @@ class TestWhatIsTheirs:
         adopt(folder, "python run.py")
         assert not (folder / "compose.yaml").exists()
         assert (folder / "production" / "to_merge" / "compose.yaml").exists()
+        guide = (folder / "deploy" / "docker" / "README.md").read_text()
+        assert guide.count("docker compose --project-directory . ") == guide.count(
+            "docker compose "
+        )
 
     def test_a_dangling_link_keeps_its_name(self, folder: Path) -> None:
         (folder / "wsgi.py").symlink_to("not-mounted")

@@ -123,17 +123,21 @@ class TestMakefile:
         ]
 
     def test_a_python_that_is_too_old_is_refused_with_one_sentence(
-        self, fresh_project: BakedProject, tmp_path: Path
+        self, fresh_project: BakedProject, old_python: Path
     ) -> None:
-        old = tmp_path / "python3"
-        old.write_text(
-            f'#!/bin/sh\nexec "{sys.executable}" -c "import sys; sys.version_info = (3, 10); $2"\n'
-        )
-        old.chmod(0o755)
-        outcome = fresh_project.run("make", "install", f"PYTHON={old}")
+        outcome = fresh_project.run("make", "install", f"PYTHON={old_python}")
         sentence, _ = outcome.stdout.splitlines()
         assert sentence.startswith("Python 3.11 or newer is needed")
         assert not (fresh_project.path / ".venv").exists()
+
+    def test_what_is_pinned_is_installed_without_the_tool_that_pins(
+        self, fresh_project: BakedProject
+    ) -> None:
+        assert "Installing uv " in make(fresh_project, "--dry-run", "install")
+        pinned = fresh_project.path / "requirements-dev.txt"
+        pinned.touch()
+        assert "Installing uv " not in make(fresh_project, "--dry-run", "install")
+        pinned.unlink()
 
     def test_assets_are_served_from_the_project_and_ignored_by_git(
         self, fresh_project: BakedProject, requires: Callable[[str], str]

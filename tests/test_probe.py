@@ -508,6 +508,23 @@ def test_the_command_speaks_for_people(bake: Bake, development_server: str) -> N
     assert probe.stdout.endswith("1 passed, 1 failed, 1 could not tell.\n")
 
 
+def test_what_was_not_tried_is_one_line_beside_what_failed(bake: Bake) -> None:
+    probe = subprocess.run(
+        [sys.executable, "-m", "production.doctor", "probe", f"http://127.0.0.1:{free_port()}"],
+        cwd=bake().path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (not_tried,) = re.findall("^not tried .*?[.]$", probe.stdout, re.DOTALL | re.MULTILINE)
+    assert set(re.findall(r"[a-z-]+(?=[,.])", not_tried)) == {step.name for step in STEPS} - {
+        "name"
+    }
+    assert probe.stdout.endswith(": 0 passed, 1 failed, 19 could not tell.\n")
+    assert probe.stdout.count("\n") < 12
+
+
 def test_nobody_waits_after_an_interruption(bake: Bake, development_server: str) -> None:
     chosen = ("--idle", "3600", *only("websocket", "idle"))
     with subprocess.Popen(

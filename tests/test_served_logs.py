@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -80,5 +81,9 @@ def test_a_terminal_gets_readable_lines(bake: Bake, mode: str) -> None:
         process.terminate()
         process.wait(PATIENCE)
         os.close(terminal)
-    assert b"Listening at" in output
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", output.decode()).splitlines()
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d \[info +\] Listening at: http://127\.0\.0\.1:\d+ \(\d+\) process=\d+",
+        lines[1],
+    )
     assert b"{" not in output

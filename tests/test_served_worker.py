@@ -348,6 +348,7 @@ def test_a_changed_source_file_is_served(
     project = BakedProject(tmp_path / "changing")
     shutil.copytree(bake().path, project.path)
     page = project.path / "live_board" / "pages.py"
+    template = project.path / "live_board" / "templates" / "index.html"
     with serve(
         project, tmp_path / "reload.log", ASYNC_MODE=mode, RELOAD="true", DRAIN_SECONDS="1"
     ) as served:
@@ -364,6 +365,9 @@ def test_a_changed_source_file_is_served(
             )
             eventually(touched, PATIENCE, served.log_text)
             eventually(lambda: answers(served, "/new"), PATIENCE, served.log_text)
+        assert b"Changed" not in http("GET", served.url).body
+        template.write_text(template.read_text().replace("Publish from", "Changed"))
+        assert b"Changed" in http("GET", served.url).body
 
 
 def answers(served: ServedProject, path: str) -> bool:

@@ -79,7 +79,8 @@ def test_a_queue_that_is_configured_is_used(start: type[Stack], tmp_path: Path) 
         stack.url()
         assert "valkey" not in stack.output
         assert queue.client.client_list()
-        assert stack.leave(signal.SIGINT) == 0
+        # As when the terminal is closed.
+        assert stack.leave(signal.SIGHUP) == 0
 
 
 def test_a_part_that_ends_ends_the_stack_with_a_sentence(start: type[Stack]) -> None:

@@ -23,6 +23,7 @@ import gunicorn.glogging
 import gunicorn.http
 import gunicorn.http.parser
 import gunicorn.http.unreader
+import gunicorn.sock
 import gunicorn.workers.base
 import gunicorn.workers.base_async
 import gunicorn.workers.ggevent
@@ -77,7 +78,10 @@ SEAMS: dict[str, list[Callable[..., Any] | type]] = {
         gunicorn.arbiter.Arbiter.handle_hup,
         gunicorn.arbiter.Arbiter.manage_workers,
         gunicorn.arbiter.Arbiter.reap_workers,
+        gunicorn.arbiter.Arbiter.handle_term,
         gunicorn.arbiter.Arbiter.reload,
+        gunicorn.arbiter.Arbiter.start,
+        gunicorn.sock.create_sockets,
         gunicorn.workers.base.Worker,
         gunicorn.workers.base_async.AsyncWorker.handle,
         gunicorn.workers.base_async.AsyncWorker.handle_request,
@@ -137,7 +141,10 @@ FINGERPRINTS = {
     "gunicorn.arbiter.Arbiter.handle_hup": "50de80005cd672c7",
     "gunicorn.arbiter.Arbiter.manage_workers": "518f2dd040ef6809",
     "gunicorn.arbiter.Arbiter.reap_workers": "ebcf4187e9ebf378",
+    "gunicorn.arbiter.Arbiter.handle_term": "93d583480a66c6ec",
     "gunicorn.arbiter.Arbiter.reload": "fec344d2f774ee32",
+    "gunicorn.arbiter.Arbiter.start": "92668bdb3e86b1af",
+    "gunicorn.sock.create_sockets": "e40907e99a125bd3",
     "gunicorn.workers.base.Worker": "41bcd41fbc752179",
     "gunicorn.workers.base_async.AsyncWorker.handle": "6eb3b127e6ba7e84",
     "gunicorn.workers.base_async.AsyncWorker.handle_request": "913e17a9542aa70d",

@@ -4,6 +4,7 @@
 from production.adopt.leaving import leave_threads_behind
 {% endif %}
 from production.observe.logs import GunicornLogger, configure_logging
+from production.process.address import wait_for_addresses
 from production.process.configuration import (
     check_gunicorn,
     check_worker_count,
@@ -24,12 +25,13 @@ from production.process.metrics_directory import (
 from production.process.metrics_listener import keep_listening, stop_listening
 from production.process.reloading import guard_reload
 from production.process.supervisor import supervisor
+from production.process.terminal import leave_with_terminal
 
 settings = read_settings()
 configure_logging(settings.log_level, settings.log_format)
 
 wsgi_app = "wsgi:app"
-bind = settings.bind
+bind = settings.bind.split(",")
 workers = settings.web_concurrency
 worker_class = worker_class_for(settings)
 worker_connections = connection_count(settings)
@@ -50,11 +52,13 @@ loglevel = settings.log_level.lower()
 
 
 def on_starting(server):
-    """Refuse options of the command line that the service cannot work with; leave systemd to the workers."""
+    """Refuse what the service cannot work with; leave systemd to the workers, and with the terminal."""
     supervisor.take_over()
     check_gunicorn(server.cfg, settings)
     check_worker_count(server, settings)
+    wait_for_addresses(server)
     guard_reload(server)
+    leave_with_terminal(server)
 
 
 def nworkers_changed(server, new_value, old_value):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from production import settings as module
+from production.misspelt import misspelt
 from production.modes import AsyncMode
 from production.refusal import ConfigurationError
 from production.settings import Settings, load_settings
@@ -39,6 +40,25 @@ def test_the_environment_wins_over_the_file_and_that_over_the_project(
         2,
         3,
     )
+
+
+def test_a_variable_that_is_nearly_a_setting_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    monkeypatch.setenv("LOG_LEVLE", "DEBUG")
+    for other in ("VALKEY_PASSWORD", "HOST_IP", "REDIS_PORT"):
+        monkeypatch.setenv(other, "x")
+    module.main()
+    printed = capsys.readouterr()
+    assert printed.err == "Warning. LOG_LEVLE is set, which is no setting: is LOG_LEVEL meant?\n"
+    assert '"log_level":"INFO"' in printed.out
+
+
+def test_no_setting_is_mistaken_for_another() -> None:
+    names = [name.upper() for name in Settings.model_fields]
+    for name in names:
+        assert list(misspelt([name], (other for other in names if other != name))) == []
 
 
 def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:

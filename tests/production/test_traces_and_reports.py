@@ -50,7 +50,7 @@ def test_a_missing_library_is_named_in_one_sentence(
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ConfigurationError) as refusal:
         production.init_app(Flask(__name__), SocketIO(), settings(**{setting: value}))
-    sentence = f"{setting.upper()} is set, but {library} is not installed: pip install "
+    sentence = f"{setting.upper()} is set, but {library} is not installed: add "
     assert sentence in str(refusal.value)
 
 

@@ -68,6 +68,9 @@ def surround(app: Flask, socketio: SocketIO, settings: Settings, *, adopted: boo
     state = ServiceState(settings, socketio, LoopLag(socketio.server), channels, outage)
     app.extensions["production"] = state
 
+    if settings.reload:
+        # Flask reads a template again in its debug mode only.
+        app.jinja_env.auto_reload = True
     traces.init_app(app, socketio.server, settings)
     reports.init(socketio.server, settings)
     errors.init_app(app)

@@ -10,6 +10,7 @@ A value that is unsafe is refused by name, with the fix, before anything is serv
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 import tomllib
@@ -18,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -30,6 +32,7 @@ from pydantic_settings import (
 
 from production.adopt.start import parse
 from production.host_id import check_host_id, default_host_id
+from production.misspelt import misspelt
 from production.modes import AsyncMode
 from production.refusal import ConfigurationError
 from production.weak_secrets import SHORTEST_SECRET, check_secret
@@ -424,5 +427,19 @@ def _sentence(detail: Any) -> str:
     return f"{detail['loc'][0].upper()} {message[0].lower()}{message[1:]}."
 
 
+def _own_variables(settings: Settings) -> set[str]:
+    """Return the names that the environment and the file of this machine set."""
+    file = PROJECT_ROOT / ADOPTED_ENV_FILE if settings.existing_app else ENV_DIRECTORY / ".env"
+    return {*os.environ, *dotenv_values(file)}
+
+
+def main() -> None:
+    """Print the settings as JSON, for a process that must not import them."""
+    settings = load_settings()
+    for doubt in misspelt(_own_variables(settings), map(str.upper, Settings.model_fields)):
+        print(f"Warning. {doubt}", file=sys.stderr)
+    print(settings.model_dump_json())
+
+
 if __name__ == "__main__":
-    print(load_settings().model_dump_json())
+    main()

@@ -41,7 +41,7 @@ def check_secret(secret: str, name: str = "SECRET_KEY") -> None:
     :param name: what to call it.
     :raises ValueError: saying what is wrong with it and how to make one.
     """
-    make_one = 'make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
+    make_one = 'make one with: python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
     if not secret:
         raise ValueError(f"{name} is missing: set it in the environment or in .env; {make_one}")
     lowered = secret.lower()

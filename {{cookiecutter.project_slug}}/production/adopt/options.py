@@ -174,7 +174,7 @@ def _log_overrides(given: dict[str, Any], chosen: dict[str, Any], settings: Sett
         log.info(
             "an option of the app is overridden",
             option=name,
-            old=repr(old),
-            new=repr(new),
+            old=str(old),
+            new=str(new),
             setting=SETTINGS[name],
         )

@@ -44,7 +44,7 @@ def settle_secret(app: Flask, settings: Settings) -> None:
     else:
         raise ConfigurationError(
             "The app has no SECRET_KEY, and none is set: set it in the environment or in "
-            'production.env; make one with: python -c "import secrets; '
+            'production.env; make one with: python3 -c "import secrets; '
             'print(secrets.token_urlsafe(48))".'
         )
 

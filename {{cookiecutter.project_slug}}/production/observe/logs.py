@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import logging.config
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -58,9 +59,26 @@ def _in_reading_order(_: WrappedLogger, __: str, event_dict: EventDict) -> Event
     return {**first, **known}
 
 
+def _for_a_terminal(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
+    """Say the time as a clock on the wall does, and spare readers the logger that gunicorn calls "error"."""
+    moment = datetime.fromisoformat(event_dict["timestamp"])
+    event_dict["timestamp"] = f"{moment.astimezone():%H:%M:%S}"
+    if event_dict.get("logger") == "gunicorn.error":
+        del event_dict["logger"]
+    return event_dict
+
+
 def _renderers(log_format: str) -> list[Processor]:
     if log_format == "console" or (log_format == "auto" and sys.stderr.isatty()):
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        return [
+            _for_a_terminal,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                sort_keys=False,
+                # Where the library rich is installed, the default would show the variables of each frame.
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
+        ]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
 
 

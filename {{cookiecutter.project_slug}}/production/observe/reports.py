@@ -33,8 +33,8 @@ def init(server: Any, settings: Settings) -> None:
         from sentry_sdk.utils import BadDsn
     except ImportError as error:
         raise ConfigurationError(
-            f"SENTRY_DSN is set, but {error.name} is not installed: pip install sentry-sdk, or leave "
-            "the setting empty."
+            f"SENTRY_DSN is set, but {error.name} is not installed: add sentry-sdk to what "
+            "the project requires and install that, or leave the setting empty."
         ) from None
 
     # An app that reports already is left as it is, and its events are reported with the rest.

@@ -45,9 +45,9 @@ def init_app(app: Flask, server: Any, settings: Settings) -> None:
         from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
     except ImportError as error:
         raise ConfigurationError(
-            f"TRACES_ENDPOINT is set, but {error.name} is not installed: pip install "
-            "opentelemetry-exporter-otlp-proto-http opentelemetry-instrumentation-flask, or leave "
-            "the setting empty."
+            f"TRACES_ENDPOINT is set, but {error.name} is not installed: add "
+            "opentelemetry-exporter-otlp-proto-http and opentelemetry-instrumentation-flask to what "
+            "the project requires and install that, or leave the setting empty."
         ) from None
 
     provider = TracerProvider(

@@ -27,6 +27,7 @@ from string import Template
 from types import FrameType
 from typing import Any, NoReturn
 
+from production.process.address import wait_for_address
 from production.process.configuration import read_settings
 from production.refusal import ConfigurationError
 
@@ -231,6 +232,8 @@ def watch(parts: Sequence[Part]) -> NoReturn:
 def run(options: argparse.Namespace, directory: Path) -> NoReturn:
     """Start the parts one after another, and stop them in the other order at the end."""
     settings = read_settings()
+    if options.port:
+        wait_for_address("127.0.0.1", options.port)
     with contextlib.ExitStack() as stack:
         parts: list[Part] = []
         environment: dict[str, str] = {}
@@ -269,6 +272,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the stack until Ctrl-C, or until one of its parts ends."""
     options = parse(arguments)
     signal.signal(signal.SIGTERM, stop_on_signal)
+    # It comes when the terminal is closed, and nohup says that it is to be ignored.
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, stop_on_signal)
     with (
         contextlib.suppress(KeyboardInterrupt),
         tempfile.TemporaryDirectory(prefix="stack-") as directory,

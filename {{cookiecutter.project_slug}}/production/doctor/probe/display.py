@@ -30,6 +30,7 @@ class Display:
         self._is_terminal = stream.isatty()
         self._name = ""
         self._explained: dict[Advice, str] = {}
+        self._left_out: list[str] = []
 
     def begin(self, step: Step) -> None:
         """Say what is tried."""
@@ -45,8 +46,18 @@ class Display:
         self._show("")
         self._write(self._described(result))
 
+    def leave_out(self, step: Step) -> None:
+        """Keep what is not tried for one line at the end, so that what failed is not lost among it."""
+        self._left_out.append(step.name)
+
     def summary(self, report: Report) -> None:
         """Say how the whole ended."""
+        if self._left_out:
+            names = ", ".join(self._left_out)
+            lines = _wrapped(
+                f"{'not tried':<{WIDEST_VERDICT}}  ", f"What needs a step that failed: {names}."
+            )
+            self._write("\n" + "\n".join(lines) + "\n")
         counts = ", ".join(f"{report.count(verdict)} {verdict}" for verdict in Verdict)
         self._write(f"\n{report.url}: {counts}.\n")
 

@@ -24,6 +24,9 @@ class Watcher(Protocol):
     def end(self, result: Result) -> None:
         """The step has ended."""
 
+    def leave_out(self, step: Step) -> None:
+        """The step is not tried, since one that it needs did not pass."""
+
 
 def run(context: Context, watcher: Watcher, skipped: Collection[str] = ()) -> Report:
     """Try every step, whatever becomes of the others.
@@ -38,12 +41,17 @@ def run(context: Context, watcher: Watcher, skipped: Collection[str] = ()) -> Re
     for step in STEPS:
         if step.name in skipped:
             continue
+        missing = next((need for need in step.needs if need in failed), None)
+        if missing is not None:
+            failed.add(step.name)
+            results.append(Result(step.name, step.title, _not_tried(missing), 0.0))
+            watcher.leave_out(step)
+            continue
         watcher.begin(step)
         started_at = time.monotonic()
-        missing = next((need for need in step.needs if need in failed), None)
-        outcome = _try(step, context) if missing is None else _not_tried(missing)
+        outcome = _try(step, context)
         result = Result(step.name, step.title, outcome, time.monotonic() - started_at)
-        if missing is not None or outcome.verdict is Verdict.FAILED:
+        if outcome.verdict is Verdict.FAILED:
             failed.add(step.name)
         results.append(result)
         watcher.end(result)

@@ -93,7 +93,7 @@ def explain(trouble: Trouble) -> Outcome:
                 status=trouble.answer.status,
             )
         case NotWelcome():
-            return failed(f"The server declined: {trouble.message}.", DECLINED)
+            return failed(f"The server declined: {trouble.message.rstrip('.')}.", DECLINED)
         case Cut():
             return failed(f"{_sentence(trouble.described)}.", advice_on_cut(trouble))
         case Garbled():
