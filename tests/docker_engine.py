@@ -187,12 +187,19 @@ def _unpacked_packages() -> Path:
 
 
 def _fetched_packages(directory: Path) -> list[Path]:
-    """Fetch the packages from where this machine has its own from, past its own list of them."""
+    """Fetch the packages from where this machine has its own from, past its own list of them.
+
+    :raises LookupError: if that is not Debian's archive.
+    """
     for part in ("lists/partial", "archives/partial"):
         (directory / part).mkdir(parents=True)
     listed = ["apt-get", "indextargets", "--format", "$(SITE)", "Label: Debian"]
-    site = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()[0]
-    (directory / "sources.list").write_text(f"deb [signed-by={KEYS}] {site} {DEBIAN} main\n")
+    sites = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
+    if not sites:
+        raise LookupError(
+            "apt knows of no archive of Debian: is this Debian, after apt-get update?"
+        )
+    (directory / "sources.list").write_text(f"deb [signed-by={KEYS}] {sites[0]} {DEBIAN} main\n")
     settings = {
         "Dir::State": directory,
         "Dir::State::Status": "/dev/null",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from docker_engine import Engine
 from namespaces import inside
 from proxies import expect_one_service
 from rawclient import PATIENCE, PollingSession, http, open_websocket
+from routed import slot_of, worker_of
 from waiting import eventually
 
 pytestmark = pytest.mark.alone
@@ -155,6 +157,13 @@ def session_of_each(count: int) -> dict[str, PollingSession]:
     return found
 
 
+def workers_of_websockets(count: int) -> list[str]:
+    """Open so many WebSockets together and return whose sessions they are."""
+    with contextlib.ExitStack() as open_now:
+        opened = [open_now.enter_context(open_websocket(URL)) for _ in range(count)]
+        return [worker_of(ws) for ws in opened]
+
+
 def host_of(sid: str) -> str:
     return sid.split(".")[0]
 
@@ -242,11 +251,9 @@ def test_each_session_reaches_its_container(stack: Stack) -> None:
         one, other, third = sessions.values()
         expect_one_service(URL, one, other)
         third.connect_namespace()
-        with contextlib.ExitStack() as open_now:
-            more = [open_now.enter_context(open_websocket(URL)) for _ in range(12)]
-            assert {host_of(ws.sid) for ws in more} == set(sessions)
-        # Each container has two workers.
-        assert {ws.sid.split(".")[1] for ws in more} == {"0", "1"}
+        workers = workers_of_websockets(12)
+        assert {host_of(worker) for worker in workers} == set(sessions)
+        assert {slot_of(worker) for worker in workers} == {0, 1}
         gone = http("GET", f"{URL}/socket.io/?EIO=4&transport=polling&sid={GONE}")
         assert gone.status == 502
 
@@ -261,6 +268,8 @@ def test_containers_that_take_the_place_of_others_are_found(stack: Stack) -> Non
     after = short_ids(stack.containers("app"))
     assert not before & after
     assert set(session_of_each(2)) == after
+    # What was refused while it came up is given its share at once.
+    assert min(Counter(map(host_of, workers_of_websockets(12))).values()) >= 5
     assert stack.container("nginx")["State"]["StartedAt"] == nginx["State"]["StartedAt"]
 
 
