@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from baking import Bake, BakedProject, generate
+from images import builder  # noqa: F401
 from queues import message_queue  # noqa: F401
 from served import ServedProject, serve
 

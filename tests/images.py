@@ -15,10 +15,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from baking import BakedProject
 from served import STOP_TIME
@@ -50,6 +52,22 @@ class BuildError(Exception):
     """A build failed; the message is all that it printed."""
 
 
+@pytest.fixture(scope="module")
+def builder(requires: Callable[[str], str]) -> Callable[[BakedProject, str], str]:
+    """What builds the image of a project, its dependencies locked before."""
+    for tool in ("make", *TOOLS):
+        requires(tool)
+    if subprocess.run(["unshare", "--mount", "true"], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("who runs the tests may not mount, which unpacking and entering an image needs")
+
+    def build_locked(project: BakedProject, tag: str) -> str:
+        locked = project.run("make", "lock", f"TOOLS={sys.prefix}")
+        assert locked.returncode == 0, locked.stdout
+        return build(project, tag)
+
+    return build_locked
+
+
 def build(project: BakedProject, tag: str) -> str:
     """Build a project's image and return its name.
 
@@ -66,6 +84,11 @@ def build(project: BakedProject, tag: str) -> str:
             *("--build-arg", f"PYTHON={PYTHON}", str(project.path)),
         )
     return tag
+
+
+def save(image: str, archive: Path) -> None:
+    """Write an image into a file that ``docker load`` takes."""
+    _buildah("push", image, f"docker-archive:{archive}:{image}:latest")
 
 
 @dataclass(frozen=True)
@@ -118,6 +141,12 @@ class Container:
             *(f"{name}={value}" for name, value in environment.items()),
             *command,
         ]
+
+
+def linked_libraries(program: Path) -> list[Path]:
+    """Return the libraries that a program is linked to, none if it has them within."""
+    listed = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=False)
+    return [Path(name) for name in re.findall(r"(/\S+) \(0x", listed.stdout)]
 
 
 @contextlib.contextmanager
@@ -183,9 +212,9 @@ def _commit(base: str, tree: Path, image: str) -> None:
 def _copy_node(tree: Path) -> None:
     """Copy Node and npm of this machine into a directory, with the libraries that Node is linked to."""
     node, npm = (Path(shutil.which(name) or name).resolve() for name in ("node", "npm"))
-    linked = subprocess.run(["ldd", str(node)], capture_output=True, text=True, check=True).stdout
-    libraries = map(Path, re.findall(r"=> (/\S+)", linked))
-    for file in (node, *(path.resolve() for path in libraries if "libc." not in path.name)):
+    in_the_image = ("libc.", "ld-")
+    libraries = [path for path in linked_libraries(node) if not path.name.startswith(in_the_image)]
+    for file in (node, *(path.resolve() for path in libraries)):
         (tree / file.parent.relative_to("/")).mkdir(parents=True, exist_ok=True)
         shutil.copy(file, tree / file.relative_to("/"))
     # Debian's npm finds what it requires beside itself.

@@ -1,7 +1,7 @@
 """``compose.yaml``: valid, locked down, and routing to the container of a session by its short id.
 
-Docker itself is not there. Its files have the published schema; nginx and Valkey are run with what it
-would give them, and a name server of the test knows what Docker's would.
+Without Docker, which ``test_compose_up.py`` runs. The files have the published schema; nginx and Valkey
+are run with what it would give them, and a name server of the test knows what Docker's would.
 """
 
 from __future__ import annotations
@@ -115,10 +115,13 @@ def test_every_container_is_bounded_watched_locked_down_and_pinned(bake: Bake) -
             assert re.search(r":\d+\.\d+", service["image"])
 
 
-def test_each_starts_when_what_it_needs_is_healthy(bake: Bake) -> None:
+def test_the_service_starts_when_its_queue_is_healthy_and_stops_together_with_nginx(
+    bake: Bake,
+) -> None:
     found = services(bake)
-    assert found["nginx"]["depends_on"] == {"app": {"condition": "service_healthy"}}
     assert found["app"]["depends_on"] == {"valkey": {"condition": "service_healthy"}}
+    assert "depends_on" not in found["nginx"]
+    assert found["nginx"]["stop_grace_period"] == found["app"]["stop_grace_period"]
 
 
 def test_the_queue_is_reached_by_the_service_only(bake: Bake) -> None:
@@ -137,6 +140,8 @@ def test_the_service_accepts_its_settings_and_has_the_time_to_leave(
     assert (settings.bind, settings.web_concurrency) == ("0.0.0.0:5000", 2)
     grace = float(app["stop_grace_period"].removesuffix("s"))
     assert grace >= settings.drain_seconds + CLOSING_TIME + SPARE_SECONDS
+    threads = 2 * settings.max_sessions * settings.web_concurrency
+    assert app["deploy"]["resources"]["limits"]["pids"] > threads
 
 
 def test_for_development_the_code_is_that_of_the_directory(
@@ -149,7 +154,7 @@ def test_for_development_the_code_is_that_of_the_directory(
     settings = load_settings(async_mode="eventlet")
     assert (settings.in_development, settings.reload) == (True, True)
     (volume,) = changed["volumes"]
-    assert volume == ".:/srv/app:ro"
+    assert volume == "./live_board:/srv/app/live_board:ro"
     assert "WORKDIR /srv/app\n" in bake().text("Dockerfile")
 
 
@@ -213,7 +218,7 @@ def stack(bake: Bake, tmp_path: Path, valkey: queues.Valkey) -> Iterator[tuple[s
 def test_nginx_finds_the_container_of_a_session(stack: tuple[str, NameServer]) -> None:
     url, names = stack
     first, second = CONTAINERS
-    assert http("GET", f"{url}/router/alive").status == 204
+    assert http("GET", f"{url}/health/live").status == 200
     on_the_second = PollingSession(url)
     # Recreated, the service has another address.
     names.addresses["app"] = "127.0.0.2"

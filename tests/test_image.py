@@ -11,7 +11,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,22 +34,6 @@ LARGEST = 45_000_000
 """Bytes that the image may add to the one that it begins with; README.md of deploy/docker says how many."""
 
 BUILDS_SOFTWARE = {"gcc", "cc", "make", "pip", "pip3", "npm", "node"}
-
-
-@pytest.fixture(scope="module")
-def builder(requires: Callable[[str], str]) -> Callable[[BakedProject, str], str]:
-    """What builds the image of a project, its dependencies locked before."""
-    for tool in ("make", *images.TOOLS):
-        requires(tool)
-    if subprocess.run(["unshare", "--mount", "true"], stderr=subprocess.DEVNULL).returncode:
-        pytest.skip("who runs the tests may not mount, which unpacking and entering an image needs")
-
-    def build(project: BakedProject, tag: str) -> str:
-        locked = project.run("make", "lock", f"TOOLS={sys.prefix}")
-        assert locked.returncode == 0, locked.stdout
-        return images.build(project, tag)
-
-    return build
 
 
 class RunningService:
