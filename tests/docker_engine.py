@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from namespaces import Host, network
+from namespaces import NAMESPACES, Host, network
 from waiting import eventually
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "docker"
@@ -46,7 +46,7 @@ mount -t overlay overlay -o lowerdir=/opt,upperdir=/run/opt,workdir=/run/work /o
 exec "$@"
 """
 
-NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 NEEDED = (
     "ip link add engine type bridge && iptables --table nat --list && mount -t tmpfs tmpfs /run"
@@ -57,7 +57,7 @@ NEEDED = (
 def obstacle() -> str:
     """Return why no engine can run on this machine, or nothing."""
     tried = subprocess.run(
-        [*NAMESPACES, "--net", "sh", "-c", NEEDED], capture_output=True, text=True, check=False
+        [*UNSHARE, "--net", "sh", "-c", NEEDED], capture_output=True, text=True, check=False
     )
     return tried.stderr.strip() if tried.returncode else ""
 
@@ -129,7 +129,7 @@ def _daemon(directory: Path, packages: Path, host: Host) -> Iterator[None]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
-                *("nsenter", f"--net=/run/netns/{host.name}", *NAMESPACES),
+                *("nsenter", f"--net={NAMESPACES / host.name}", *UNSHARE),
                 *("sh", "-c", MOUNTS, "sh", "dockerd", "--log-level", "warn"),
                 *("--data-root", str(directory / "data"), "--exec-root", str(directory / "run")),
                 *("--pidfile", str(directory / "pid"), "--host", f"unix://{directory}/socket"),
@@ -153,9 +153,10 @@ def _daemon(directory: Path, packages: Path, host: Host) -> Iterator[None]:
         yield
     finally:
         # The daemon is the first process of its namespace, and takes all others with it.
-        for daemon in psutil.Process(process.pid).children():
-            daemon.kill()
-        process.wait()
+        if process.poll() is None:
+            for daemon in psutil.Process(process.pid).children():
+                daemon.kill()
+            process.wait()
 
 
 def _remove_control_groups(name: str) -> None:

@@ -1,8 +1,9 @@
 """What stands in for the official images of nginx and Valkey, which no registry is there to give.
 
-Each holds the real program, as the tests have it from PyPI, and busybox, as the official ones do; of
-their start-up scripts, only what ``compose.yaml`` relies on, by their documentation. So nothing is
-proven about the official images themselves, their versions and their C library.
+Each holds the real server, as the tests have it from PyPI, and busybox, as the official ones do; of
+their start-up scripts, only what ``compose.yaml`` relies on, by their documentation. ``valkey-cli`` is a
+script that sends one command. So nothing is proven about the official images themselves, the releases
+that they hold and their C library.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ VALKEY_IMAGE = "valkey/valkey:9.0-alpine"
 VALKEY_USER = (999, 1000)
 """Its user and group ids in the official image, to whom its directory belongs."""
 
-# Fills in templates, see "Using environment variables in nginx configuration" in the image's documentation.
+# Fills in templates, as "Using environment variables in nginx configuration" in the image's documentation says.
 NGINX_ENTRYPOINT = """\
 #!/bin/sh
 set -e
@@ -51,22 +52,26 @@ printf 'AUTH %s\\r\\n%s\\r\\nQUIT\\r\\n' "$REDISCLI_AUTH" "$*" | nc 127.0.0.1 63
 def make(engine: Engine) -> None:
     """Give an engine the images that ``compose.yaml`` names."""
     with tempfile.TemporaryDirectory() as directory:
-        tree = Path(directory) / "nginx"
-        _add_busybox(tree, engine)
-        _add_program(tree, "usr/local/bin/nginx", Path(nginx_binary()))
-        _add_script(tree / "docker-entrypoint.sh", NGINX_ENTRYPOINT)
-        (tree / "etc/nginx/templates").mkdir(parents=True)
-        _import(
-            *(engine, tree, NGINX_IMAGE),
-            *("USER 101", 'ENTRYPOINT ["/docker-entrypoint.sh"]', "STOPSIGNAL SIGQUIT"),
-        )
-        tree = Path(directory) / "valkey"
-        _add_busybox(tree, engine)
-        _add_program(tree, "usr/local/bin/valkey-server", Path(get_binary_path()))
-        _add_script(tree / "usr/local/bin/valkey-cli", VALKEY_CLI)
-        (tree / "data").mkdir()
-        shutil.chown(tree / "data", *VALKEY_USER)
-        _import(engine, tree, VALKEY_IMAGE, "VOLUME /data", "WORKDIR /data")
+        _make_nginx(engine, Path(directory) / "nginx")
+        _make_valkey(engine, Path(directory) / "valkey")
+
+
+def _make_nginx(engine: Engine, tree: Path) -> None:
+    _add_busybox(tree, engine)
+    _add_program(tree, "usr/local/bin/nginx", Path(nginx_binary()))
+    _add_script(tree / "docker-entrypoint.sh", NGINX_ENTRYPOINT)
+    (tree / "etc/nginx/templates").mkdir(parents=True)
+    settings = ("USER 101", 'ENTRYPOINT ["/docker-entrypoint.sh"]', "STOPSIGNAL SIGQUIT")
+    _import(engine, tree, NGINX_IMAGE, *settings)
+
+
+def _make_valkey(engine: Engine, tree: Path) -> None:
+    _add_busybox(tree, engine)
+    _add_program(tree, "usr/local/bin/valkey-server", Path(get_binary_path()))
+    _add_script(tree / "usr/local/bin/valkey-cli", VALKEY_CLI)
+    (tree / "data").mkdir()
+    shutil.chown(tree / "data", *VALKEY_USER)
+    _import(engine, tree, VALKEY_IMAGE, "VOLUME /data", "WORKDIR /data")
 
 
 def _add_busybox(tree: Path, engine: Engine) -> None:
