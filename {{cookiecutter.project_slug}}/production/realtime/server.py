@@ -6,6 +6,7 @@ This is the seam to :mod:`socketio` and :mod:`flask_socketio`.
 from __future__ import annotations
 
 import inspect
+import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -247,8 +248,8 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "max_sessions": settings.max_sessions,
         "max_queued_messages": settings.max_queued_messages,
         "max_queued_bytes": settings.max_queued_bytes,
-        "logger": structlog.stdlib.get_logger("socketio"),
-        "engineio_logger": structlog.stdlib.get_logger("engineio"),
+        "logger": logging.getLogger("socketio"),
+        "engineio_logger": logging.getLogger("engineio"),
     }
 
 
