@@ -17,6 +17,7 @@ from engineio.socket import Socket
 
 from production.observe import metrics
 from production.realtime.backlog import Backlog
+from production.realtime.frames import encode_frame
 from production.realtime.inbox import Inbox
 from production.realtime.reasons import Reason
 from production.realtime.websocket import (
@@ -25,7 +26,6 @@ from production.realtime.websocket import (
     LINGER,
     ProtocolViolation,
     WebSocket,
-    encode_frame,
 )
 
 UPGRADE_TIMEOUT = 10.0
