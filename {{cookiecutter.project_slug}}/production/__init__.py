@@ -57,11 +57,12 @@ def surround(app: Flask, socketio: SocketIO, settings: Settings, *, adopted: boo
     from production.http import beside, errors, health, proxy, requests
     from production.observe import reports, traces
     from production.observe.lag import LoopLag
-    from production.realtime import server
+    from production.realtime import contexts, server
     from production.realtime.channels import open_channels
     from production.state import ServiceState
 
     server.start(socketio)
+    contexts.init_app(app)
     channels = open_channels(socketio.server, settings)
     state = ServiceState(settings, socketio, LoopLag(socketio.server), channels)
     app.extensions["production"] = state
