@@ -16,7 +16,9 @@ import engineio.base_socket
 import engineio.payload
 import engineio.server
 import engineio.socket
+import flask
 import flask.cli
+import flask.ctx
 import flask_socketio
 import gunicorn.arbiter
 import gunicorn.glogging
@@ -71,6 +73,12 @@ SEAMS: dict[str, list[Callable[..., Any] | type]] = {
         socketio.manager.Manager.emit,
         socketio.pubsub_manager.PubSubManager.emit,
         socketio.pubsub_manager.PubSubManager._handle_emit,
+    ],
+    "production/realtime/contexts.py": [
+        flask.Flask.request_context,
+        flask.Flask.create_url_adapter,
+        flask.ctx.RequestContext.__init__,
+        flask.ctx.RequestContext.push,
     ],
     "production/realtime/packets.py": [socketio.packet.Packet],
     "production/realtime/websocket.py": [wsproto.connection.Connection],
@@ -136,6 +144,10 @@ FINGERPRINTS = {
     "socketio.manager.Manager.emit": "566510ea2de39d65",
     "socketio.pubsub_manager.PubSubManager.emit": "d26eb5218961eb56",
     "socketio.pubsub_manager.PubSubManager._handle_emit": "f1fb64e2d84161f6",
+    "flask.app.Flask.request_context": "749e859aaeb91b1b",
+    "flask.app.Flask.create_url_adapter": "066133a70e406d12",
+    "flask.ctx.RequestContext.__init__": "64e04eb6fbcbae6a",
+    "flask.ctx.RequestContext.push": "ace499f160e06e2d",
     "socketio.packet.Packet": "e1660ba64e4e31fc",
     "wsproto.connection.Connection": "6b70917fe888fb2c",
     "gunicorn.arbiter.Arbiter.handle_hup": "50de80005cd672c7",

@@ -9,6 +9,7 @@ from flask import Flask
 from flask_socketio import SocketIO
 
 app = Flask(__name__)
+app.config["SECRET_KEY"] = "secret!"
 socketio = SocketIO(app, async_mode=os.environ["STOCK_MODE"])
 register(socketio)
 

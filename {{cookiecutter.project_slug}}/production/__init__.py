@@ -57,12 +57,13 @@ def surround(app: Flask, socketio: SocketIO, settings: Settings, *, adopted: boo
     from production.http import beside, errors, health, proxy, requests
     from production.observe import reports, traces
     from production.observe.lag import LoopLag
-    from production.realtime import server
+    from production.realtime import contexts, server
     from production.realtime.channels import open_channels
     from production.realtime.outage import outage_of
     from production.state import ServiceState
 
     server.start(socketio)
+    contexts.init_app(app)
     outage = outage_of(socketio.server.manager)
     channels = open_channels(socketio.server, settings, outage)
     state = ServiceState(settings, socketio, LoopLag(socketio.server), channels, outage)

@@ -9,13 +9,13 @@ from typing import Any
 
 import flask_socketio
 import pytest
-import structlog
 from flask import Flask
 from structlog.testing import capture_logs
 
 from baking import PROJECT_TEMPLATE, clean_environment
 from production.adopt import call_sites
 from production.adopt.courtesies import accept_broadcast_flag, let_tasks_say_whether_they_live
+from production.observe.current import CurrentEvent, current_event
 from production.realtime.manager import LocalManager
 
 
@@ -133,5 +133,8 @@ def test_a_connect_handler_may_greet_its_client_by_a_broadcast(
     for sid in ("old", "new"):
         manager.basic_enter_room(sid, "/", None, eio_sid=f"eio-{sid}")
     manager.pending_connect = {"/": ["new"]}
-    with structlog.contextvars.bound_contextvars(event_name=event, session=session):
+    handled = current_event.set(CurrentEvent(session, event, "/"))
+    try:
         assert {sid for sid, _ in manager.get_participants("/", None)} == reached
+    finally:
+        current_event.reset(handled)

@@ -11,7 +11,8 @@ from typing import Any
 from socketio.admin import InstrumentedServer
 
 from production.observe.door import Door
-from production.realtime.websocket import Message, WebSocket
+from production.realtime.frames import Message
+from production.realtime.websocket import WebSocket
 from production.settings import AdminUi
 from production.state import ServiceState
 

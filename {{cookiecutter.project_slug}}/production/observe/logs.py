@@ -1,8 +1,8 @@
 """Logs: every record of this process, gunicorn's and the libraries' too, in one form.
 
 On a terminal a record is a readable line; elsewhere it is one JSON object a line, tracebacks
-included. What is bound in structlog's context variables (request id, session id, event) is in each
-record that is written while it is bound.
+included. What is being handled (request id, session id, event), and whatever is bound in structlog's
+context variables, is in each record that is written meanwhile.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from gunicorn import glogging
+
+from production.observe.current import merge_current
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
@@ -34,7 +36,7 @@ READ_FIRST = ("timestamp", "level", "event", "session")
 
 def _shared_processors() -> list[Processor]:
     return [
-        structlog.contextvars.merge_contextvars,
+        merge_current,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
+from production.observe.current import current_fields
 from production.realtime.errors import answer_error
 from production.refusal import ConfigurationError
 
@@ -71,7 +70,7 @@ def scope(namespace: str, event: str) -> Iterator[None]:
     with sentry_sdk.isolation_scope() as isolated:
         # A thread that a request has started inherits the request's name in its current scope.
         sentry_sdk.get_current_scope().set_transaction_name(f"{event} {namespace}")
-        current = structlog.contextvars.get_contextvars()
+        current = current_fields()
         for name in ("request_id", "session"):
             isolated.set_tag(name, current.get(name))
         yield

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
+from production.observe.current import current_fields
 from production.refusal import ConfigurationError
 
 if TYPE_CHECKING:
@@ -113,5 +112,5 @@ def _name_request(span: Any, environ: dict[str, Any]) -> None:
 
 def _identity() -> dict[str, str]:
     """Return what finds the log records of the request or event."""
-    current = structlog.contextvars.get_contextvars()
+    current = current_fields()
     return {name: current[name] for name in ("request_id", "session") if name in current}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -80,6 +81,7 @@ class ServiceWorker:
             super().load_wsgi()  # type: ignore[misc]
             self._start_routing()
             self._start_sampling()
+            self._keep_what_is_loaded()
         except ConfigurationError as refusal:
             self.log.critical("%s", refusal)
             sys.exit(Arbiter.APP_LOAD_ERROR)
@@ -105,6 +107,11 @@ class ServiceWorker:
             from production.observe.sampling import Sampling
 
             Sampling(state).start()
+
+    def _keep_what_is_loaded(self) -> None:
+        """Look for no garbage in what stays as long as the worker; each look would stop all sessions."""
+        gc.collect()
+        gc.freeze()
 
     def _state(self) -> Any:
         """Return what the layer knows of the app; nothing for an app without the layer."""

@@ -9,6 +9,8 @@ import flask
 import structlog
 from flask_socketio import ConnectionRefusedError
 
+from production.observe.current import current_fields
+
 log = structlog.get_logger(__name__)
 
 
@@ -68,7 +70,7 @@ def error_answer(code: str, message: str) -> dict[str, Any]:
 
 def current_request_id() -> str | None:
     """Return the id that the log records of the current event or request carry."""
-    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    request_id = current_fields().get("request_id")
     return None if request_id is None else str(request_id)
 
 

@@ -14,6 +14,9 @@ log = structlog.get_logger(__name__)
 MAX_PENDING = 100
 """Events of one session that may wait or be handled; the client's next ones are not read before."""
 
+PATIENCE = 0.01
+"""Seconds between two looks whether there is room again."""
+
 
 class Inbox:
     """Starts the handlers of a session's events in the order in which the events were sent.
@@ -30,7 +33,6 @@ class Inbox:
         self._most_tasks = 1 if server.async_mode == "threading" else MAX_PENDING
         self._tasks = 0
         self._pending: deque[Callable[[], Any]] = deque()
-        self._room = threading.Semaphore(MAX_PENDING)
         self._lock = threading.Lock()
 
     def put(self, handle: Callable[[], Any]) -> None:
@@ -38,7 +40,9 @@ class Inbox:
 
         :param handle: what handles the event.
         """
-        self._room.acquire()
+        # Looking now and then costs the few that flood; a semaphore would cost each event of all.
+        while len(self._pending) + self._tasks >= MAX_PENDING:
+            self._server.sleep(PATIENCE)
         with self._lock:
             self._pending.append(handle)
             if self._tasks == self._most_tasks:
@@ -52,8 +56,6 @@ class Inbox:
                 handle()
             except Exception:
                 log.exception("event handler failed")
-            finally:
-                self._room.release()
 
     def _next(self) -> Callable[[], Any] | None:
         with self._lock:

@@ -8,9 +8,9 @@ from contextvars import ContextVar
 from typing import Any
 
 import socketio
-import structlog
 
 from production.observe import metrics
+from production.observe.current import current_event
 from production.realtime.presence import LocalPresence
 
 # Whom the emit that is being carried out leaves out; nothing while there is no emit.
@@ -129,8 +129,8 @@ class ConnectedOnly:
     def _is_greeted(self, sid: str) -> bool:
         if not self.greets_by_broadcast:
             return False
-        current = structlog.contextvars.get_contextvars()
-        return current.get("event_name") == "connect" and current.get("session") == sid
+        event = current_event.get()
+        return event is not None and event.name == "connect" and event.session == sid
 
 
 class CountedDelivery(socketio.Manager):  # type: ignore[misc]

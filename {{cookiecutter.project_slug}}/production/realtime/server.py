@@ -6,8 +6,8 @@ This is the seam to :mod:`socketio` and :mod:`flask_socketio`.
 from __future__ import annotations
 
 import inspect
+import logging
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
@@ -21,6 +21,7 @@ from flask import Flask
 from flask_socketio import SocketIO
 
 from production.observe import metrics
+from production.observe.current import CurrentEvent, current_event
 from production.observe.quality import Qualities
 from production.realtime import heartbeat
 from production.realtime.engine import EngineServer
@@ -152,16 +153,21 @@ class Server(socketio.Server):  # type: ignore[misc]
         if event == "disconnect" and not self._disconnect_takes_reason(namespace):
             args = args[:-1]
         names = self.known_names(namespace, event)
-        with (
-            structlog.contextvars.bound_contextvars(
-                session=args[0], event_name=event, namespace=namespace, request_id=uuid.uuid4().hex
-            ),
-            metrics.event_timer(*names).time(),
-            ExitStack() as watchers,
-        ):
+        outer = current_event.set(CurrentEvent(args[0], event, namespace))
+        started_at = time.perf_counter()
+        try:
+            return self._carry_out_watched(names, event, namespace, *args)
+        finally:
+            metrics.event_timer(*names).observe(time.perf_counter() - started_at)
+            current_event.reset(outer)
+
+    def _carry_out_watched(self, names: tuple[str, str], *event: Any) -> Any:
+        if not self.event_watchers:
+            return self._carry_out(*event)
+        with ExitStack() as watchers:
             for watch in self.event_watchers:
                 watchers.enter_context(watch(*names))
-            return self._carry_out(event, namespace, *args)
+            return self._carry_out(*event)
 
     def _carry_out(self, event: str, namespace: str, *args: Any) -> Any:
         if event == heartbeat.EVENT and not self._has_handler(event, namespace):
@@ -247,8 +253,8 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "max_sessions": settings.max_sessions,
         "max_queued_messages": settings.max_queued_messages,
         "max_queued_bytes": settings.max_queued_bytes,
-        "logger": structlog.stdlib.get_logger("socketio"),
-        "engineio_logger": structlog.stdlib.get_logger("engineio"),
+        "logger": logging.getLogger("socketio"),
+        "engineio_logger": logging.getLogger("engineio"),
     }
 
 

@@ -7,7 +7,9 @@ peer that is gone. Its private names are used in this file and in ``engine.py`` 
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from engineio import exceptions
@@ -17,6 +19,7 @@ from engineio.socket import Socket
 
 from production.observe import metrics
 from production.realtime.backlog import Backlog
+from production.realtime.frames import encode_frame
 from production.realtime.inbox import Inbox
 from production.realtime.reasons import Reason
 from production.realtime.websocket import (
@@ -25,7 +28,6 @@ from production.realtime.websocket import (
     LINGER,
     ProtocolViolation,
     WebSocket,
-    encode_frame,
 )
 
 UPGRADE_TIMEOUT = 10.0
@@ -71,6 +73,9 @@ class Session(Socket):  # type: ignore[misc]
         #: nothing before there was any.
         self.upgrade_arrived: bool | None = None
         self.websocket: WebSocket | None = None
+        # What sends the queue to the WebSocket; it ends with the queue, which most never need.
+        self._writer: Any = None
+        self._writer_lock = threading.Lock()
         self.inbox = Inbox(server)
         self.backlog = Backlog(server.max_queued_messages, server.max_queued_bytes)
         #: More about the reason for which the session ended, for the log.
@@ -99,25 +104,29 @@ class Session(Socket):  # type: ignore[misc]
         if self._send_now(pkt):
             return
         if self.backlog.admit(pkt):
-            self.queue.put(pkt)
+            self._enqueue(pkt)
         else:
             self.end(Reason.SLOW_CLIENT)
 
     def _send_now(self, pkt: Packet) -> bool:
-        """Send a message past the queue if nothing waits in it and the client takes it at once.
+        """Send a packet past the queue if nothing waits in it and the client takes it at once.
 
         The frame is kept with the packet, which is the same one for all recipients of a broadcast.
         """
         websocket = self.websocket
-        if websocket is None or pkt.packet_type != MESSAGE or self.backlog.messages:
+        if websocket is None or pkt.packet_type == CLOSE or self.backlog.messages:
             return False
         if not hasattr(pkt, "frame"):
             pkt.frame = encode_frame(pkt.encode())
         if not websocket.send_now(pkt.frame):
             return False
         if websocket.unsent:
-            self.queue.put(FLUSH)
+            self._enqueue(FLUSH)
         return True
+
+    def _enqueue(self, packet: Any) -> None:
+        self.queue.put(packet)
+        self._wake_writer()
 
     def poll(self) -> list[Packet]:
         """Wait for packets, for the answer of a long poll.
@@ -192,16 +201,23 @@ class Session(Socket):  # type: ignore[misc]
         """Serve a WebSocket, as an upgrade or as the session's first transport."""
         if not self.connected:
             self.connected = self.upgraded = True
+            # Engine.IO's handshake, for which a new connection has room.
+            self._write_to(ws)
         elif not self._upgrade(ws):
             return
         self.websocket = ws
-        writer = self.server.start_background_task(self._write_to, ws)
+        if not self.queue.empty():
+            self._wake_writer()
         self._read_from(ws)
         if not self._verdict:
             # The peer has stopped talking: nobody may wait for it to read.
             ws.abandon()
+            self.websocket = None
         self.close(reason=Reason.TRANSPORT_CLOSE, abort=True)
-        writer.join()
+        if writer := self._writer:
+            # Upstream's task for eventlet is not waited for before it has begun.
+            self.server.sleep(0)
+            writer.join()
 
     def _upgrade(self, ws: WebSocket) -> bool:
         """Move from polling to a WebSocket that passes the probe.
@@ -237,18 +253,36 @@ class Session(Socket):  # type: ignore[misc]
         except (exceptions.UnknownPacketError, *MALFORMED) as error:
             self._condemn(Reason.MALFORMED, _describe(error), code=CLOSE_PROTOCOL_ERROR)
 
+    def _wake_writer(self) -> None:
+        with self._writer_lock:
+            if self._writer is None and self.websocket is not None:
+                self._writer = self.server.start_background_task(self._write_to, self.websocket)
+
     def _write_to(self, ws: WebSocket) -> None:
-        """Send what is queued until the session ends, then say why."""
+        """Send what is queued; if the session ends with it, say why."""
         try:
-            while (packet := self.queue.get()) is not None:
-                if packet is FLUSH:
+            for packet in self._queued():
+                if packet is None:
+                    ws.close(*self._goodbye)
+                elif packet is FLUSH:
                     ws.flush()
                 else:
                     ws.send(packet.encode())
                     self.backlog.release(packet)
         except OSError:
             return
-        ws.close(*self._goodbye)
+
+    def _queued(self) -> Iterator[Any]:
+        """Yield what is queued until there is nothing, and let another writer begin then."""
+        empty = self.server.get_queue_empty_exception()
+        while True:
+            with self._writer_lock:
+                try:
+                    packet = self.queue.get(block=False)
+                except empty:
+                    self._writer = None
+                    return
+            yield packet
 
     # Ending
 
@@ -279,6 +313,8 @@ class Session(Socket):  # type: ignore[misc]
         super().close(wait=False, abort=abort or self.upgraded, reason=reason)
         self.server.sockets.pop(self.sid, None)
         if self.websocket:
+            # Upstream has put the end into the queue.
+            self._wake_writer()
             self.server.timers.after(LINGER, self.websocket.abandon)
 
     def _condemn(self, reason: str, detail: str, *, code: int) -> None:

@@ -1,4 +1,6 @@
-"""The WebSocket transport, one for all async modes: wsproto speaks, this moves the bytes.
+"""The WebSocket transport, one for all async modes: it moves the bytes and leaves the rules to others.
+
+Whole messages are frames of a simple form, see ``frames.py``; for all else wsproto speaks.
 
 Engine.IO brings a different WebSocket for each mode (eventlet's own, simple-websocket's), each with
 limits of its own that a client can walk around: fragments that are not counted, a byte-wise unmask
@@ -19,12 +21,15 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any, NoReturn, cast
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.utilities import LocalProtocolError, generate_accept_token
+
+from production.realtime.frames import Message, NotPlain, encode_frame, read_plain
 
 READ_SIZE = 65536
 """Bytes asked of the socket at a time."""
@@ -41,13 +46,7 @@ CLOSE_PROTOCOL_ERROR = 1002
 CLOSE_MESSAGE_TOO_BIG = 1009
 CLOSE_SERVICE_RESTART = 1012
 
-Message = str | bytes
 StartResponse = Callable[..., Any]
-
-
-# Without masks and extensions a server's frames are the same for every connection (RFC 6455,
-# section 5.2), so one encoder serves them all.
-_ENCODER = Connection(ConnectionType.SERVER)
 
 
 class ProtocolViolation(Exception):
@@ -77,11 +76,6 @@ def handshake_fault(environ: dict[str, Any]) -> HTTPStatus | None:
     return None
 
 
-def encode_frame(message: Message) -> bytes:
-    """Return the bytes of a message on the wire, for :meth:`WebSocket.send_now`."""
-    return _ENCODER.send(_message_event(message))
-
-
 class WebSocket:
     """One connection that was upgraded.
 
@@ -92,7 +86,8 @@ class WebSocket:
     def __init__(self, handler: Callable[[WebSocket], Any], server: Any) -> None:
         self._handler = handler
         self._limit: int = server.max_http_buffer_size
-        self._connection = Connection(ConnectionType.SERVER)
+        # Whether neither side has begun to close.
+        self._open = True
         # The reader answers pings and closes while the writer sends.
         self._sending = threading.Lock()
         self._messages = self._receive_messages()
@@ -144,7 +139,10 @@ class WebSocket:
 
         :raises OSError: if the connection is closed.
         """
-        self._send(_message_event(message))
+        with self._sending:
+            if not self._open:
+                raise BrokenPipeError("a message cannot be sent after the close")
+            self._send_bytes(encode_frame(message))
 
     def send_now(self, frame: bytes) -> bool:
         """Send a frame if that needs no waiting; it costs no change of task then.
@@ -152,13 +150,13 @@ class WebSocket:
         What the peer does not take of it stays in :attr:`unsent` and goes first when :meth:`flush`
         or another sending method is called.
 
-        :param frame: as :func:`encode_frame` made it.
+        :param frame: as :func:`~production.realtime.frames.encode_frame` made it.
         :return: whether the frame is on its way.
         """
         if self._bare_socket is None or not self._sending.acquire(blocking=False):
             return False
         try:
-            if self.unsent or self._connection.state is not ConnectionState.OPEN:
+            if self.unsent or not self._open:
                 return False
             sent = self._bare_socket.send(frame, socket.MSG_DONTWAIT)
             self.unsent = frame[sent:]
@@ -196,8 +194,15 @@ class WebSocket:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
+    @cached_property
+    def _connection(self) -> Connection:
+        """What speaks for this connection when more is to be said than a message."""
+        return Connection(ConnectionType.SERVER)
+
     def _send(self, event: Any) -> None:
         with self._sending:
+            if isinstance(event, CloseConnection):
+                self._open = False
             try:
                 data = self._connection.send(event)
             except LocalProtocolError as error:
@@ -207,6 +212,11 @@ class WebSocket:
     def _send_bytes(self, data: bytes) -> None:
         unsent, self.unsent = self.unsent, b""
         self._socket.sendall(unsent + data)
+
+    def _read_open(self) -> bytes:
+        """Return the next bytes; nothing at the end, or once this side has begun to close."""
+        data = self._read()
+        return data if self._open else b""
 
     def _read(self) -> bytes:
         """Return the next bytes; nothing at the end.
@@ -237,13 +247,32 @@ class WebSocket:
 
     def _receive_messages(self) -> Iterator[Message]:
         """Yield whole messages, never holding more than one message and one read."""
+        data = b""
+        while received := self._read_open():
+            data += received
+            start = 0
+            try:
+                while plain := read_plain(data, start, min(self._limit, READ_SIZE)):
+                    message, start = plain
+                    yield message
+            except NotPlain:
+                yield from self._receive_others(data[start:])
+                return
+            data = data[start:]
+
+    def _receive_others(self, data: bytes) -> Iterator[Message]:
+        """Yield the messages of a peer that sends more than plain frames, from the first of those on.
+
+        :param data: what was received, from the beginning of that frame.
+        """
+        with self._sending:
+            # Whoever closes may be making it as well.
+            connection = self._connection
         parts: list[Any] = []
         size = 0
-        while data := self._read():
-            if self._connection.state is ConnectionState.LOCAL_CLOSING:
-                return
-            self._connection.receive_data(data)
-            for event in self._connection.events():
+        while data:
+            connection.receive_data(data)
+            for event in connection.events():
                 if isinstance(event, TextMessage | BytesMessage):
                     size += _size(event.data)
                     if size > self._limit:
@@ -258,6 +287,7 @@ class WebSocket:
                 elif isinstance(event, CloseConnection):
                     self._answer_close(event)
                     return
+            data = self._read_open()
 
     def _answer_close(self, event: CloseConnection) -> None:
         """Echo the peer's close; what wsproto could not parse it reports as a close, too."""
@@ -291,10 +321,6 @@ def _bare_socket(connection: Any) -> Any:
         if hasattr(connection, wrapped):
             return getattr(connection, wrapped)
     return connection
-
-
-def _message_event(message: Message) -> TextMessage | BytesMessage:
-    return TextMessage(message) if isinstance(message, str) else BytesMessage(message)
 
 
 def _size(part: str | bytes | bytearray) -> int:
