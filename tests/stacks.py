@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,11 @@ from waiting import eventually
 PATIENCE = 60.0
 
 
+def hear_hangups() -> None:
+    """Let a new process hear ``SIGHUP``, even if the tests were started with ``nohup``."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Stack:
     """``python -m production.process.stack`` in a generated project."""
 
@@ -24,6 +30,7 @@ class Stack:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "production.process.stack", *arguments],
                 cwd=project,
+                preexec_fn=hear_hangups,
                 env={**clean_environment(), **environment},
                 stdout=file,
                 stderr=subprocess.STDOUT,

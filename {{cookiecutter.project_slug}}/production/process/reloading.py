@@ -38,6 +38,7 @@ def guard_reload(arbiter: Any) -> None:
         except SystemExit:
             arbiter.log.error("Nothing was reloaded: the settings are refused, as said above.")
             return
+        configuration, count = arbiter.app.cfg, arbiter.num_workers
         youngest = arbiter.worker_age
 
         def manage_workers_once_the_new_ones_are_there() -> None:
@@ -51,7 +52,15 @@ def guard_reload(arbiter: Any) -> None:
         try:
             reload()
         except StartFailed as failure:
+            # Were it more now, workers of the new code would be started all the same.
+            arbiter.num_workers = count
             arbiter.log.error("The workers were not replaced, and serve on: %s", failure)
+        except SystemExit:
+            # A new worker, forked in there, ends by it as well.
+            if os.getpid() != arbiter.pid:
+                raise
+            arbiter.app.cfg = configuration
+            arbiter.log.error("Nothing was reloaded: the configuration could not be read again.")
         finally:
             arbiter.manage_workers = manage_workers
 
@@ -76,8 +85,6 @@ def await_start(arbiter: Any, youngest: int) -> None:
                 del started[pid]
                 _forget(arbiter, pid)
             _dismiss(arbiter, started)
-            # Not to be reached by workers of the new code.
-            arbiter.num_workers = len(arbiter.WORKERS)
             raise StartFailed(
                 "a new one could not start, as said above."
                 if ended
