@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +15,8 @@ from waiting import eventually
 PATIENCE = 60.0
 
 
-def hear_hangups() -> None:
-    """Let a new process hear ``SIGHUP``, even if the tests were started with ``nohup``."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+HEARING_HANGUPS = ("env", "--default-signal=HUP")
+"""What runs a command that hears ``SIGHUP``, even if the tests were started with ``nohup``."""
 
 
 class Stack:
@@ -28,9 +26,11 @@ class Stack:
         self._output = output
         with output.open("wb") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "production.process.stack", *arguments],
+                [
+                    *(*HEARING_HANGUPS, sys.executable),
+                    *("-m", "production.process.stack", *arguments),
+                ],
                 cwd=project,
-                preexec_fn=hear_hangups,
                 env={**clean_environment(), **environment},
                 stdout=file,
                 stderr=subprocess.STDOUT,

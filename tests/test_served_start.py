@@ -16,7 +16,7 @@ import pytest
 from baking import Bake, clean_environment
 from rawclient import http
 from served import ServedProject, free_port
-from stacks import hear_hangups
+from stacks import HEARING_HANGUPS
 from waiting import eventually
 
 PATIENCE = 30.0
@@ -34,9 +34,8 @@ class InTerminal:
         terminal, inside = pty.openpty()
         self._terminal = os.fdopen(terminal, "rb", buffering=0)
         self.process = subprocess.Popen(
-            [setsid, "--ctty", sys.executable, "-m", "gunicorn"],
+            [setsid, "--ctty", *HEARING_HANGUPS, sys.executable, "-m", "gunicorn"],
             cwd=project,
-            preexec_fn=hear_hangups,
             env={**clean_environment(), "BIND": f"127.0.0.1:{self._port}", "LOG_FORMAT": "json"},
             stdin=inside,
             stdout=subprocess.DEVNULL,
