@@ -25,6 +25,17 @@ def npm_tool(name: str, requires: Callable[[str], str]) -> str:
     return str(path)
 
 
+def node_with(package: str, requires: Callable[[str], str]) -> str:
+    """Find Node, for what needs an npm package.
+
+    :param package: its name.
+    :param requires: the fixture, which is asked where one of them is missing.
+    """
+    if not (MODULES / package).exists():
+        requires(f"the npm package {package} (make javascript)")
+    return requires("node")
+
+
 def run(*command: str, directory: Path = JAVASCRIPT) -> None:
     """Run a command, by default where the tests' scripts are; what it says is shown if it fails."""
     outcome = subprocess.run(

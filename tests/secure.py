@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from npm import JAVASCRIPT
+from npm import JAVASCRIPT, node_with
 from rawclient import PATIENCE
 
 
@@ -35,7 +35,8 @@ def call_over_tls(
     :param data: its argument.
     :return: the transport that was used at last, and the acknowledgement.
     """
-    command = [requires("node"), "call.mjs", url, json.dumps(transports), event, json.dumps(data)]
+    node = node_with("socket.io-client", requires)
+    command = [node, "call.mjs", url, json.dumps(transports), event, json.dumps(data)]
     outcome = subprocess.run(
         command,
         cwd=JAVASCRIPT,

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from baking import Bake
-from npm import COMPILER_OPTIONS, JAVASCRIPT, MODULES, npm_tool, run
+from npm import COMPILER_OPTIONS, JAVASCRIPT, MODULES, node_with, npm_tool, run
 from production.observe import metrics
 from rawclient import open_websocket
 from scraping import Scrape, scrape_until
@@ -167,6 +167,7 @@ def test_grafana_reads_every_field_of_it(
     dashboard: Any, tmp_path: Path, requires: Requires
 ) -> None:
     compiler = npm_tool("tsc", requires)
+    node_with("@grafana/schema", requires)
     lines = [
         'import type { Custom, Dashboard, Options } from "./grafana.js";',
         f"export const dashboard: Dashboard = {json.dumps(dashboard, indent=2)};",

