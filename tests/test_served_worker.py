@@ -284,10 +284,10 @@ def test_a_unix_socket_can_be_bound(service: Start, mode: str, bake: Bake, tmp_p
         bake(), tmp_path / "unix.log", {"ASYNC_MODE": mode, "BIND": f"unix:{path}"}
     )
     try:
-        eventually(path.exists, PATIENCE, "the socket is there")
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(PATIENCE)
-            client.connect(str(path))
+            # The path is there when it is bound, which is before anyone listens on it.
+            eventually(lambda: client.connect_ex(str(path)) == 0, PATIENCE, "somebody listens")
             client.sendall(
                 b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
             )
