@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,17 @@ from served import ServedProject, serve
 
 # Cookiecutter copies production/ as it stands, byte code included.
 sys.dont_write_bytecode = True
+
+
+def pytest_configure() -> None:
+    """Let what the tests start hear signals that the tests were started to ignore.
+
+    By ``nohup``, or by a shell that runs them in the background. A program inherits what is ignored,
+    but no handler: execve(2).
+    """
+    for number in (signal.SIGHUP, signal.SIGINT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

@@ -88,7 +88,7 @@ class ServedProject:
         return [record for record in records if isinstance(record, dict)]
 
     def wait_until_ready(self) -> None:
-        """Wait until it answers its readiness check."""
+        """Wait until it answers."""
         eventually(
             lambda: self.exit_status() is not None or self._answers(),
             BOOT_TIME,

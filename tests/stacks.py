@@ -15,10 +15,6 @@ from waiting import eventually
 PATIENCE = 60.0
 
 
-HEARING_HANGUPS = ("env", "--default-signal=HUP")
-"""What runs a command that hears ``SIGHUP``, even if the tests were started with ``nohup``."""
-
-
 class Stack:
     """``python -m production.process.stack`` in a generated project."""
 
@@ -26,10 +22,7 @@ class Stack:
         self._output = output
         with output.open("wb") as file:
             self.process = subprocess.Popen(
-                [
-                    *(*HEARING_HANGUPS, sys.executable),
-                    *("-m", "production.process.stack", *arguments),
-                ],
+                [sys.executable, "-m", "production.process.stack", *arguments],
                 cwd=project,
                 env={**clean_environment(), **environment},
                 stdout=file,

@@ -20,7 +20,7 @@ from following import Publisher, Watcher, expect_everything
 from observing import LogMark
 from queues import running
 from rawclient import http, open_websocket
-from routed import WORKERS, wait_for_workers, workers
+from routed import WORKERS, process_of, wait_for_workers, workers
 from served import ServedProject, serve
 from waiting import eventually
 
@@ -212,6 +212,47 @@ def test_a_reload_into_code_that_does_not_start_changes_nothing(
         eventually(
             lambda: not set(before).intersection(workers(served)), PATIENCE, "the old one has left"
         )
+
+
+def test_a_service_can_be_stopped_while_a_reload_hangs(
+    bake: Bake, tmp_path: Path, mode: str
+) -> None:
+    project = BakedProject(tmp_path / "hanging")
+    shutil.copytree(bake().path, project.path)
+    # More than the test waits.
+    environment = {"ASYNC_MODE": mode, "WORKER_TIMEOUT": str(10 * PATIENCE)}
+    with serve(project, tmp_path / "hanging.log", **environment) as served:
+        with (project.path / "live_board/events.py").open("a") as module:
+            module.write("print('importing', flush=True)\nimport time\ntime.sleep(600)\n")
+        served.signal(signal.SIGHUP)
+        eventually(lambda: "importing" in served.log_text(), PATIENCE, served.log_text)
+        served.signal(signal.SIGTERM)
+        assert served.wait(PATIENCE) == 0
+
+
+def test_a_worker_that_cannot_be_replaced_is_missed_until_it_can(
+    bake: Bake, tmp_path: Path, mode: str
+) -> None:
+    project = BakedProject(tmp_path / "mistaken")
+    shutil.copytree(bake().path, project.path)
+    module = project.path / "live_board/events.py"
+    right = module.read_text()
+    with contextlib.ExitStack() as stack:
+        queue = stack.enter_context(running(tmp_path))
+        environment = {"ASYNC_MODE": mode, "REDIS_URL": queue.url, "WEB_CONCURRENCY": "2"}
+        served = stack.enter_context(serve(project, tmp_path / "mistaken.log", **environment))
+        wait_for_workers(served, 2)
+        client = stack.enter_context(open_websocket(served.url))
+        serving = process_of(client)
+        (other,) = [worker for worker in workers(served) if worker.pid != serving]
+        module.write_text(f"{right}\nimport what_is_not_there\n")
+        other.kill()
+        eventually(lambda: "the others serve on" in served.log_text(), PATIENCE, served.log_text)
+        assert "No module named 'what_is_not_there'" in served.log_text()
+        assert client.call("subscribe", {"channels": ["news"]})["ok"]
+        module.write_text(right)
+        wait_for_workers(served, 2)
+        assert client.call("subscribe", {"channels": ["more-news"]})["ok"]
 
 
 def test_another_number_of_workers_takes_a_reload(bake: Bake, tmp_path: Path, mode: str) -> None:

@@ -16,7 +16,6 @@ import pytest
 from baking import Bake, clean_environment
 from rawclient import http
 from served import ServedProject, free_port
-from stacks import HEARING_HANGUPS
 from waiting import eventually
 
 PATIENCE = 30.0
@@ -34,7 +33,7 @@ class InTerminal:
         terminal, inside = pty.openpty()
         self._terminal = os.fdopen(terminal, "rb", buffering=0)
         self.process = subprocess.Popen(
-            [setsid, "--ctty", *HEARING_HANGUPS, sys.executable, "-m", "gunicorn"],
+            [setsid, "--ctty", sys.executable, "-m", "gunicorn"],
             cwd=project,
             env={**clean_environment(), "BIND": f"127.0.0.1:{self._port}", "LOG_FORMAT": "json"},
             stdin=inside,

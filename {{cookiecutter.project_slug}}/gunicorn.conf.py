@@ -23,7 +23,7 @@ from production.process.metrics_directory import (
     share_metrics,
 )
 from production.process.metrics_listener import keep_listening, stop_listening
-from production.process.reloading import guard_reload
+from production.process.reloading import guard_reload, tell_if_awaited
 from production.process.supervisor import supervisor
 from production.process.terminal import leave_with_terminal
 
@@ -67,8 +67,9 @@ def nworkers_changed(server, new_value, old_value):
 
 
 def pre_fork(server, worker):
-    """Give the worker its slot, by which session ids name it and other workers reach it."""
+    """Give the worker its slot, by which session ids name it, and what it must know of the others."""
     assign_slot(server, worker)
+    tell_if_awaited(server, worker)
     share_metrics(server, worker)
     keep_listening(server, settings)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 from production.process.configuration import read_settings, worker_class_for
 from production.refusal import ConfigurationError
@@ -17,9 +17,12 @@ from production.refusal import ConfigurationError
 PAUSE = 0.05
 """Seconds between two looks whether the new workers are there."""
 
+ENDINGS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+"""Signals by which gunicorn ends, see its documentation of signal handling."""
+
 
 class StartFailed(Exception):
-    """A new worker ended, or was not there in time."""
+    """A new worker ended, or was not there in time, or the service is to end."""
 
 
 def guard_reload(arbiter: Any) -> None:
@@ -49,6 +52,7 @@ def guard_reload(arbiter: Any) -> None:
 
         # Called by gunicorn when it has started the new workers, to dismiss the old ones.
         arbiter.manage_workers = manage_workers_once_the_new_ones_are_there
+        arbiter.reloading = True
         try:
             reload()
         except StartFailed as failure:
@@ -63,8 +67,19 @@ def guard_reload(arbiter: Any) -> None:
             arbiter.log.error("Nothing was reloaded: the configuration could not be read again.")
         finally:
             arbiter.manage_workers = manage_workers
+            arbiter.reloading = False
 
     arbiter.reload = guarded_reload
+    arbiter.reloading = False
+
+
+def tell_if_awaited(arbiter: Any, worker: Any) -> None:
+    """Tell a new worker whether a reload waits for it; gunicorn's hook ``pre_fork``.
+
+    :param arbiter: gunicorn's master, which is guarded by :func:`guard_reload`.
+    :param worker: the worker, of which ``awaited`` is set.
+    """
+    worker.awaited = arbiter.reloading
 
 
 def await_start(arbiter: Any, youngest: int) -> None:
@@ -80,16 +95,15 @@ def await_start(arbiter: Any, youngest: int) -> None:
     while missing:
         time.sleep(PAUSE)
         ended = [pid for pid in started if os.waitpid(pid, os.WNOHANG)[0]]
-        if ended or time.monotonic() >= deadline:
-            for pid in ended:
-                del started[pid]
-                _forget(arbiter, pid)
-            _dismiss(arbiter, started)
-            raise StartFailed(
-                "a new one could not start, as said above."
-                if ended
-                else f"no new one had started after {arbiter.timeout} s."
-            )
+        for pid in ended:
+            del started[pid]
+            _forget(arbiter, pid)
+        if ended:
+            _give_up(arbiter, started, "a new one could not start, as said above.")
+        if time.monotonic() >= deadline:
+            _give_up(arbiter, started, f"no new one had started after {arbiter.timeout} s.")
+        if _is_told_to_end(arbiter):
+            _give_up(arbiter, started, "the service is told to end.")
         still_missing = sum(not _is_there(arbiter, worker) for worker in started.values())
         if still_missing < missing:
             missing = still_missing
@@ -109,11 +123,19 @@ def stop_welcoming(arbiter: Any, youngest: int) -> None:
             arbiter.switchboard.stop_welcoming(worker.slot)
 
 
+def _is_told_to_end(arbiter: Any) -> bool:
+    """Look through the signals that wait for gunicorn, and leave them to it."""
+    waiting = [arbiter.SIG_QUEUE.get_nowait() for _ in range(arbiter.SIG_QUEUE.qsize())]
+    for number in waiting:
+        arbiter.SIG_QUEUE.put_nowait(number)
+    return not ENDINGS.isdisjoint(waiting)
+
+
 def _is_there(arbiter: Any, worker: Any) -> bool:
     return worker.slot is None or arbiter.switchboard.age(worker.slot) == worker.age
 
 
-def _dismiss(arbiter: Any, workers: dict[int, Any]) -> None:
+def _give_up(arbiter: Any, workers: dict[int, Any], reason: str) -> NoReturn:
     """End new workers before gunicorn finds that there are too many, and dismisses the old ones."""
     for pid, worker in workers.items():
         # One that serves already has clients, which it shall send back.
@@ -121,6 +143,7 @@ def _dismiss(arbiter: Any, workers: dict[int, Any]) -> None:
     for pid in workers:
         os.waitpid(pid, 0)
         _forget(arbiter, pid)
+    raise StartFailed(reason)
 
 
 def _forget(arbiter: Any, pid: int) -> None:

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 # one for each slot of its gunicorn.
 OTHER_DESCRIPTORS = 512
 
+START_AGAIN_AFTER = 5.0
+"""Seconds between two attempts to replace a worker by code that does not start."""
+
+COULD_NOT_START = 1
+"""Exit status of a worker without which the service goes on; gunicorn ends it for 3 and 4."""
+
 
 class ServiceWorker:
     """A mixin, to stand before gunicorn's own worker class."""
@@ -37,11 +43,14 @@ class ServiceWorker:
     cfg: Any
     log: Any
     sockets: list[Any]
+    timeout: float
     worker_connections: int
 
     # Given by the master, see identity.py. A gunicorn without our configuration gives none.
     slot: int | None = None
     switchboard: Switchboard
+    # Given by the master, see reloading.py: whether a reload waits for this worker.
+    awaited = False
     metrics_directory: str
     age: int
 
@@ -56,6 +65,7 @@ class ServiceWorker:
     def init_process(self) -> None:
         """Make ready what the connections that the settings allow need, then start."""
         self.exit_on_signals()
+        self._await_next_attempt()
         self.prepare()
         raise_descriptor_limit(self.worker_connections + OTHER_DESCRIPTORS)
         if self.slot is not None:
@@ -75,7 +85,20 @@ class ServiceWorker:
             signal.signal(number, lambda *_: os._exit(0))
 
     def load_wsgi(self) -> None:
-        """Import the app; if it refuses to start, stop the master too, with one sentence."""
+        """Import the app; if it does not start, the service ends, unless other workers serve it."""
+        try:
+            self._load()
+        except (Exception, SystemExit):
+            if self.slot is None or not self._is_replacement():
+                raise
+            self.switchboard.fail(self.slot)
+            self.log.exception(
+                "A worker could not be replaced, and the others serve on; it is tried again soon."
+            )
+            sys.exit(COULD_NOT_START)
+        supervisor.report_ready(self.log)
+
+    def _load(self) -> None:
         self._share_metrics()
         try:
             super().load_wsgi()  # type: ignore[misc]
@@ -85,7 +108,18 @@ class ServiceWorker:
         except ConfigurationError as refusal:
             self.log.critical("%s", refusal)
             sys.exit(Arbiter.APP_LOAD_ERROR)
-        supervisor.report_ready(self.log)
+
+    def _await_next_attempt(self) -> None:
+        """Import what could not be imported a moment ago a moment later, or it would be all we do."""
+        if self.slot is not None and not self.awaited:
+            # At most half of the time that gunicorn waits for a sign of life.
+            pause = min(START_AGAIN_AFTER, self.timeout)
+            time.sleep(max(0.0, pause - self.switchboard.since_failure()))
+
+    def _is_replacement(self) -> bool:
+        """Tell whether others serve already, and a reload does not wait for this worker."""
+        is_first = self.age <= self.cfg.workers
+        return not (is_first or self.awaited or self.switchboard.is_empty())
 
     def head_time(self) -> float | None:
         """Return the seconds that the head of a request may take, nothing if gunicorn limits it."""

@@ -58,7 +58,8 @@ class Column(IntEnum):
     SEEN = 2  # when it last gave a sign of life, in nanoseconds of the machine's monotonic clock
     SESSIONS = 3  # how many it has
     RECEIVED = 4  # of the new sessions put into its inbox, how many have begun
-    SENT = 5  # new sessions that the worker in the column's slot has put into this one's inbox
+    FAILED = 5  # when a worker could last not start there, in nanoseconds of the same clock
+    SENT = 6  # new sessions that the worker in the column's slot has put into this one's inbox
 
 
 @dataclass
@@ -156,6 +157,14 @@ class Switchboard:
         """Say that the worker of a slot is alive and not stalled."""
         self._set(Column.SEEN, slot, time.monotonic_ns())
 
+    def fail(self, slot: int) -> None:
+        """Say that the worker of a slot could not start."""
+        self._set(Column.FAILED, slot, time.monotonic_ns())
+
+    def since_failure(self) -> float:
+        """Return how many seconds ago a worker could last not start; long ago if all could."""
+        return (time.monotonic_ns() - max(self._column(Column.FAILED))) / 1e9
+
     def count_sessions(self, slot: int, count: int) -> None:
         """Say how many sessions the worker of a slot has."""
         self._set(Column.SESSIONS, slot, count)
@@ -163,6 +172,10 @@ class Switchboard:
     def age(self, slot: int) -> int:
         """Return gunicorn's number of the worker in a slot, 0 if there is none or no such slot."""
         return self._cell(Column.AGE, slot) if 0 <= slot < self.capacity else 0
+
+    def is_empty(self) -> bool:
+        """Tell whether there is no worker yet."""
+        return not any(self._column(Column.AGE))
 
     def is_alone(self) -> bool:
         """Tell whether there is one worker only."""
