@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m production.emit",
         description="Emit an event to the clients of the service, whichever worker they are with. "
         "REDIS_URL and SERVICE_NAME are taken from the service's settings.",
-        epilog="""example: python -m production.emit notice '{"text": "Back at 8"}' --to lobby""",
+        epilog="""example: python -m production.emit notice '{"text": "Back at 8"}' --to channel:lobby""",
     )
     parser.add_argument("event", metavar="EVENT", help="the event's name")
     parser.add_argument(
