@@ -39,7 +39,7 @@ def test_while_it_leaves_it_is_not_ready_and_takes_no_session(service: Start, mo
             assert connection.response(PATIENCE).status == 200
         # A request in flight keeps the worker until the others have been answered.
         slow = pool.submit(http, "GET", f"{served.url}/slow?seconds=3", timeout=PATIENCE)
-        eventually(lambda: slow.running(), PATIENCE, "the request is on its way")
+        eventually(lambda: "a slow request begins" in served.log_text(), PATIENCE)
         mark = LogMark(served)
         served.signal(signal.SIGTERM)
         eventually(

@@ -179,7 +179,7 @@ def test_a_request_in_flight_is_answered_while_new_connections_are_refused(
     served = service(mode, "faulty:app", **FAULTY)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(http, "GET", f"{served.url}/slow?seconds=2", timeout=PATIENCE)
-        eventually(lambda: connections(served) >= 1, PATIENCE, "the request has begun")
+        eventually(lambda: "a slow request begins" in served.log_text(), PATIENCE)
         served.signal(signal.SIGTERM)
         eventually(lambda: refuses_connections(served), PATIENCE, "connections are refused")
         assert not answer.done()
@@ -191,7 +191,7 @@ def test_a_request_that_never_ends_does_not_keep_the_worker(service: Start, mode
     served = service(mode, "faulty:app", DRAIN_SECONDS="0", **FAULTY)
     with contextlib.closing(HttpConnection(served.url)) as client:
         client.request("GET", "/slow?seconds=600")
-        eventually(lambda: connections(served) >= 1, PATIENCE, "the request has begun")
+        eventually(lambda: "a slow request begins" in served.log_text(), PATIENCE)
         assert served.stop() < PATIENCE
 
 

@@ -116,5 +116,6 @@ def large_file() -> Response:
 
 @app.get("/slow")
 def slow() -> str:
+    print("a slow request begins", flush=True)
     time.sleep(float(request.args["seconds"]))
     return "finished"
