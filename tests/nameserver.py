@@ -13,7 +13,7 @@ from collections.abc import Iterator
 class NameServer(socketserver.UDPServer):
     """A name server that knows a few names: what nginx needs of it (RFC 1035).
 
-    :param addresses: the IPv4 address of each name.
+    :param addresses: the IPv4 address of each name, or several with a space between them.
     """
 
     def __init__(self, addresses: dict[str, str]) -> None:
@@ -22,21 +22,22 @@ class NameServer(socketserver.UDPServer):
 
 
 class Question(socketserver.BaseRequestHandler):
-    """Asks for the address of one name."""
+    """Asks for the addresses of one name."""
 
     server: NameServer
 
     def handle(self) -> None:
-        """Answer with the address, or that there is no such name."""
+        """Answer with the addresses, or that there is no such name."""
         question, replies = self.request
         labels, at = [], 12
         while question[at]:
             labels.append(question[at + 1 : at + 1 + question[at]].decode())
             at += 1 + question[at]
-        address = self.server.addresses.get(".".join(labels))
-        flags, count = (0x8180, 1) if address else (0x8183, 0)
-        answer = question[:2] + struct.pack(">HHHHH", flags, 1, count, 0, 0) + question[12 : at + 5]
-        if address:
+        addresses = self.server.addresses.get(".".join(labels), "").split()
+        flags = 0x8180 if addresses else 0x8183
+        counts = struct.pack(">HHHHH", flags, 1, len(addresses), 0, 0)
+        answer = question[:2] + counts + question[12 : at + 5]
+        for address in addresses:
             answer += struct.pack(">HHHIH", 0xC00C, 1, 1, 1, 4) + socket.inet_aton(address)
         replies.sendto(answer, self.client_address)
 
