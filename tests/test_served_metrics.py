@@ -14,8 +14,8 @@ import psutil
 import pytest
 import requests
 
-from baking import ASYNC_MODES, Bake
-from queues import Valkey
+from baking import ASYNC_MODES, Bake, BakedProject
+from queues import Valkey, running
 from rawclient import (
     PATIENCE,
     HandshakeRefusedError,
@@ -31,6 +31,8 @@ from waiting import eventually
 
 APPS = Path(__file__).parent / "apps"
 WORKERS = 2
+CONFIGURED = "socketio_configured_workers"
+STARTED_AT = "socketio_service_start_time_seconds"
 PUBLISHED = 3
 
 
@@ -347,6 +349,7 @@ def test_a_killed_worker_takes_its_gauges_along_and_no_count(
             ),
         )
     assert half.fell_behind(full) == {}
+    assert half.total(STARTED_AT) == before.total(STARTED_AT)
     again = measured.wait_for_workers()
     assert len(again.values("socketio_max_sessions", "worker")) == WORKERS
     assert again.fell_behind(half) == {}
@@ -369,6 +372,8 @@ def test_a_reload_keeps_the_counts_and_is_answered_throughout(
     now = measured.wait_for_workers()
     for earlier, later in pairwise([*scrapes, now]):
         assert later.fell_behind(earlier) == {}
+        assert later.total(STARTED_AT) == earlier.total(STARTED_AT)
+        assert later.total(CONFIGURED) == WORKERS
     assert grown(now, before, "socketio_worker_starts_total") == WORKERS
     assert grown(now, before, "socketio_disconnects_total", reason="server draining") == 4
     assert len(now.values("socketio_max_sessions", "worker")) == WORKERS
@@ -376,6 +381,38 @@ def test_a_reload_keeps_the_counts_and_is_answered_throughout(
 
 def test_the_public_port_has_no_metrics(measured: Measured) -> None:
     assert http("GET", f"{measured.url}/metrics").status == 404
+
+
+def serving(metrics: Scrape) -> int:
+    """Return how many workers have loaded the app and live."""
+    return sum(s.name == "socketio_max_sessions" and s.value > 0 for s in metrics.samples)
+
+
+def test_a_worker_that_cannot_be_replaced_is_missed(bake: Bake, tmp_path: Path) -> None:
+    project = BakedProject(tmp_path / "mistaken")
+    shutil.copytree(bake().path, project.path)
+    port = free_port()
+    with (
+        running(tmp_path) as queue,
+        serve(
+            project,
+            tmp_path / "mistaken.log",
+            ASYNC_MODE="threading",
+            REDIS_URL=queue.url,
+            WEB_CONCURRENCY=str(WORKERS),
+            METRICS_BIND=f"127.0.0.1:{port}",
+        ) as served,
+    ):
+        service = Measured(served, port)
+        scrape_until(port, lambda metrics: serving(metrics) == WORKERS)
+        with (project.path / "live_board/events.py").open("a") as module:
+            module.write("import what_is_not_there\n")
+        service.workers()[0].kill()
+        eventually(lambda: "the others serve on" in served.log_text(), PATIENCE, served.log_text)
+        missing = scrape_until(port, lambda metrics: serving(metrics) < WORKERS)
+        assert missing.total(CONFIGURED) == WORKERS
+        served.signal(signal.SIGTTIN)
+        scrape_until(port, lambda metrics: metrics.total(CONFIGURED) == WORKERS + 1)
 
 
 def directory_of(served: ServedProject) -> Path:
@@ -392,6 +429,7 @@ def test_nothing_is_left_behind_for_good(bake: Bake, tmp_path: Path) -> None:
     port = free_port()
     environment = {"ASYNC_MODE": "threading", "METRICS_BIND": f"127.0.0.1:{port}"}
     with serve(bake(), tmp_path / "killed", **environment) as killed:
+        first = scrape_until(port, has_started).total(STARTED_AT)
         left = directory_of(killed)
         children = psutil.Process(killed.pid).children()
         os.kill(killed.pid, signal.SIGKILL)
@@ -400,7 +438,7 @@ def test_nothing_is_left_behind_for_good(bake: Bake, tmp_path: Path) -> None:
     # It is there still, unless a service of another test has started meanwhile.
     with serve(bake(), tmp_path / "stopped", **environment) as stopped:
         assert not left.exists()
-        scrape_until(port, has_started)
+        assert scrape_until(port, has_started).total(STARTED_AT) > first
         directory = directory_of(stopped)
         children = psutil.Process(stopped.pid).children()
     assert not directory.exists()
@@ -416,7 +454,7 @@ def test_a_directory_that_somebody_empties_costs_the_counts_only(
     ) as served:
         scrape_until(port, has_started)
         shutil.rmtree(directory_of(served))
-        assert not scrape(port).samples
+        assert not has_started(scrape(port))
         served.signal(signal.SIGHUP)
         scrape_until(port, has_started)
 

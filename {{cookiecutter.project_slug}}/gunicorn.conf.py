@@ -22,7 +22,7 @@ from production.process.metrics_directory import (
     remove_metrics,
     share_metrics,
 )
-from production.process.metrics_listener import keep_listening, stop_listening
+from production.process.metrics_listener import expect_workers, keep_listening, stop_listening
 from production.process.reloading import guard_reload, tell_if_awaited
 from production.process.supervisor import supervisor
 from production.process.terminal import leave_with_terminal
@@ -62,8 +62,9 @@ def on_starting(server):
 
 
 def nworkers_changed(server, new_value, old_value):
-    """Start no more workers, on a reload or a signal, than the service can have."""
+    """Start no more workers, on a reload or a signal, than the service can have, and miss no more."""
     limit_workers(server, settings, old_value)
+    expect_workers(server)
 
 
 def pre_fork(server, worker):

@@ -1,6 +1,7 @@
 """Answer Prometheus, in a process of its own: while workers are busy, stalled, leaving or being replaced.
 
-It ends with gunicorn and not by itself: it reads from a pipe that the master and the workers hold open.
+It ends with gunicorn and not by itself: it reads from a pipe that the master and the workers hold open, and
+into which the master writes how many workers there should be whenever that changes.
 See ``production/process/metrics_listener.py``, which starts it.
 """
 
@@ -17,6 +18,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from production.observe.logs import configure_logging
 from production.observe.shared_values import SharedValues
+from production.observe.whole_service import WholeService
 
 log = structlog.get_logger("production.observe.exposition")
 
@@ -30,6 +32,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", required=True, type=int)
     parser.add_argument("--directory", required=True, help="where the workers count")
+    parser.add_argument("--started-at", required=True, type=float, help="seconds since the epoch")
+    parser.add_argument("--workers", required=True, type=int, help="how many there should be")
     parser.add_argument("--log-level", required=True)
     parser.add_argument("--log-format", required=True)
     return parser.parse_args(arguments)
@@ -68,8 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     configure_logging(options.log_level, options.log_format)
     registry = CollectorRegistry()
     registry.register(SharedValues(options.directory))
+    service = WholeService(options.started_at, options.workers)
+    registry.register(service)
     listen(options.host, options.port, registry)
-    sys.stdin.buffer.read()
+    service.follow(sys.stdin)
 
 
 if __name__ == "__main__":
