@@ -56,25 +56,25 @@ class InstrumentedService(InstrumentedServer):  # type: ignore[misc]
         return session._InstrumentedServer__websocket_handler(ws)
 
     def _count_messages(self, ws: WebSocket) -> None:
-        receive, send, send_now = ws.receive, ws.send, ws.send_now
+        receive, send_frames, send_now = ws.receive, ws.send_frames, ws.send_now
 
         def counted_receive() -> Message | None:
             message = receive()
             self._count("In", message or "")
             return message
 
-        def counted_send(message: Message) -> None:
-            self._count("Out", message)
-            send(message)
+        def counted_send_frames(frames: bytes) -> None:
+            self._count("Out", frames)
+            send_frames(frames)
 
-        def counted_send_now(frame: bytes) -> bool:
-            sent = send_now(frame)
+        def counted_send_now(frames: bytes) -> bool:
+            sent = send_now(frames)
             if sent:
-                self._count("Out", frame)
+                self._count("Out", frames)
             return sent
 
         ws.receive = counted_receive  # type: ignore[method-assign]
-        ws.send = counted_send  # type: ignore[method-assign]
+        ws.send_frames = counted_send_frames  # type: ignore[method-assign]
         ws.send_now = counted_send_now  # type: ignore[method-assign]
 
     def _count(self, direction: str, message: Message) -> None:

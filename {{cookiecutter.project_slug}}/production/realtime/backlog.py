@@ -7,6 +7,8 @@ from typing import Any
 
 from engineio.packet import MESSAGE
 
+from production.realtime.attachments import parts_of
+
 
 class Backlog:
     """Counts the messages that a session has been given and its client has not taken.
@@ -51,4 +53,8 @@ class Backlog:
 
 
 def _size(packet: Any) -> int:
-    return len(packet.data) if isinstance(packet.data, str | bytes | bytearray) else 0
+    return sum(
+        len(part.data)
+        for part in parts_of(packet)
+        if isinstance(part.data, str | bytes | bytearray)
+    )

@@ -12,6 +12,8 @@ from typing import Any
 from socketio import packet
 from socketio.packet import Packet
 
+from production.realtime.attachments import together
+
 RESERVED_EVENTS = frozenset({"connect", "connect_error", "disconnect", "__disconnect_final"})
 """Events that only the server raises."""
 
@@ -27,6 +29,14 @@ class MalformedPacket(ValueError):
 
 class StrictPacket(Packet):  # type: ignore[misc]
     """Decodes what clients may send; passed to Socket.IO as its ``serializer``."""
+
+    def encode(self) -> Any:
+        """Encode the packet.
+
+        :return: its text, or a list of that and its attachments, which are sent in one piece.
+        """
+        encoded = super().encode()
+        return together(encoded) if isinstance(encoded, list) else encoded
 
     def decode(self, encoded_packet: Any) -> int:
         """Decode the text of a packet.

@@ -18,6 +18,7 @@ from engineio.payload import Payload
 from engineio.socket import Socket
 
 from production.observe import metrics
+from production.realtime.attachments import Attachment, parts_of
 from production.realtime.backlog import Backlog
 from production.realtime.frames import encode_frame
 from production.realtime.inbox import Inbox
@@ -101,6 +102,8 @@ class Session(Socket):  # type: ignore[misc]
         """
         if self.closed or (self._verdict and pkt.packet_type == MESSAGE):
             return
+        if isinstance(pkt.data, Attachment):
+            return
         if self._send_now(pkt):
             return
         if self.backlog.admit(pkt):
@@ -109,16 +112,11 @@ class Session(Socket):  # type: ignore[misc]
             self.end(Reason.SLOW_CLIENT)
 
     def _send_now(self, pkt: Packet) -> bool:
-        """Send a packet past the queue if nothing waits in it and the client takes it at once.
-
-        The frame is kept with the packet, which is the same one for all recipients of a broadcast.
-        """
+        """Send a packet past the queue if nothing waits in it and the client takes it at once."""
         websocket = self.websocket
         if websocket is None or pkt.packet_type == CLOSE or self.backlog.messages:
             return False
-        if not hasattr(pkt, "frame"):
-            pkt.frame = encode_frame(pkt.encode())
-        if not websocket.send_now(pkt.frame):
+        if not websocket.send_now(_frames(pkt)):
             return False
         if websocket.unsent:
             self._enqueue(FLUSH)
@@ -144,7 +142,7 @@ class Session(Socket):  # type: ignore[misc]
             self._polling = False
         for packet in packets:
             self.backlog.release(packet)
-        return packets
+        return [part for packet in packets for part in parts_of(packet)]
 
     def schedule_ping(self) -> None:
         """Plan the next ping, once the previous one was answered."""
@@ -267,7 +265,7 @@ class Session(Socket):  # type: ignore[misc]
                 elif packet is FLUSH:
                     ws.flush()
                 else:
-                    ws.send(packet.encode())
+                    ws.send_frames(_frames(packet))
                     self.backlog.release(packet)
         except OSError:
             return
@@ -335,6 +333,14 @@ class Session(Socket):  # type: ignore[misc]
                 self.queue.get(block=False)
         except empty:
             return
+
+
+def _frames(packet: Packet) -> bytes:
+    """Return a packet's frames, kept with it: it is the same one for all recipients of a broadcast."""
+    if not hasattr(packet, "frames"):
+        packet.frames = b"".join(encode_frame(part.encode()) for part in parts_of(packet))
+    frames: bytes = packet.frames
+    return frames
 
 
 def _describe(error: BaseException) -> str:

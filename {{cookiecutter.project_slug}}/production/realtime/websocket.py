@@ -139,27 +139,35 @@ class WebSocket:
 
         :raises OSError: if the connection is closed.
         """
+        self.send_frames(encode_frame(message))
+
+    def send_frames(self, frames: bytes) -> None:
+        """Send messages with nothing between them, however long the peer takes to read them.
+
+        :param frames: as :func:`~production.realtime.frames.encode_frame` made them.
+        :raises OSError: if the connection is closed.
+        """
         with self._sending:
             if not self._open:
                 raise BrokenPipeError("a message cannot be sent after the close")
-            self._send_bytes(encode_frame(message))
+            self._send_bytes(frames)
 
-    def send_now(self, frame: bytes) -> bool:
-        """Send a frame if that needs no waiting; it costs no change of task then.
+    def send_now(self, frames: bytes) -> bool:
+        """Send messages if that needs no waiting; it costs no change of task then.
 
         What the peer does not take of it stays in :attr:`unsent` and goes first when :meth:`flush`
         or another sending method is called.
 
-        :param frame: as :func:`~production.realtime.frames.encode_frame` made it.
-        :return: whether the frame is on its way.
+        :param frames: as for :meth:`send_frames`.
+        :return: whether they are on their way.
         """
         if self._bare_socket is None or not self._sending.acquire(blocking=False):
             return False
         try:
             if self.unsent or not self._open:
                 return False
-            sent = self._bare_socket.send(frame, socket.MSG_DONTWAIT)
-            self.unsent = frame[sent:]
+            sent = self._bare_socket.send(frames, socket.MSG_DONTWAIT)
+            self.unsent = frames[sent:]
         except OSError:
             # The buffer is full, or the peer is gone: whoever waits in the other way finds out.
             return False
