@@ -31,8 +31,8 @@ TOOLS = ("buildah", "debootstrap", "unshare", "chroot", "npm")
 
 DEBIAN = "bookworm"
 
-PYTHON_IMAGE = "docker.io/library/python:3.11-slim"
-"""Which has the Python of that Debian."""
+PYTHON_IMAGE = "docker.io/library/python:3.13-slim"
+"""By its name: it has the Python of that Debian."""
 
 NODE_IMAGE = "docker.io/library/node:24-slim"
 
@@ -81,7 +81,7 @@ def build(project: BakedProject, tag: str) -> str:
             *("bud", "--format", "docker", "--layers", "--force-rm", "--pull=false", "--tag", tag),
             *("--isolation", "chroot", "--network", "host"),
             *(f"--volume={path}:{path}:ro" for path in _package_settings()),
-            *("--build-arg", f"BASE={PYTHON_IMAGE}", str(project.path)),
+            str(project.path),
         )
     return tag
 

@@ -714,7 +714,7 @@ def test_make_installs_what_the_app_and_the_layer_require(
     outcome = project.run("make", "install", timeout=600)
     assert outcome.returncode == 0, outcome.stdout
     assert "Flask==2.0.1: the layer brings a current release." in outcome.stdout
-    assert "make lock pins what was installed" in outcome.stdout
+    assert "make lock pins releases" in outcome.stdout
     listed = project.run(".venv-production/bin/python", "-m", "pip", "list").stdout.lower()
     assert "flask-login" in listed
     assert "eventlet" not in listed

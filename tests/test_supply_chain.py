@@ -101,5 +101,4 @@ def test_every_image_is_where_dependabot_looks(project: BakedProject) -> None:
             ecosystem = "docker-compose" if path.name.startswith("compose") else "docker"
             assert (ecosystem, folder or "/") in watched, path
     assert ("docker", "/") in watched
-    for image in re.findall(r"^FROM (\S+)", project.text("Dockerfile"), re.MULTILINE):
-        assert image == "${BASE}" or re.fullmatch(r"[a-z]+:[\w.-]+", image), image
+    assert "${" not in "".join(re.findall(r"^FROM .*", project.text("Dockerfile"), re.MULTILINE))
