@@ -93,6 +93,7 @@ INSTEAD = (
         f"{TO_MERGE}/requirements-production.txt",
     ),
     ("Makefile", "MIGRATION.md", "    make ", f"    make -f {TO_MERGE}/Makefile "),
+    ("Makefile", "Makefile", "make lock", f"make -f {TO_MERGE}/Makefile lock"),
     ("Makefile", "deploy/*README.md", " make -C ", f" make -f {TO_MERGE}/Makefile -C "),
     ("Makefile", "deploy/*README.md", "make lock", f"make -f {TO_MERGE}/Makefile lock"),
     ("Makefile", "deploy/*README.md", "make run", f"make -f {TO_MERGE}/Makefile run"),

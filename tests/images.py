@@ -30,10 +30,10 @@ CACHE = Path(__file__).resolve().parent.parent / ".cache" / "images"
 TOOLS = ("buildah", "debootstrap", "unshare", "chroot", "npm")
 
 DEBIAN = "bookworm"
-PYTHON = "3.11"
-"""The Python of that Debian."""
 
-PYTHON_IMAGE = f"docker.io/library/python:{PYTHON}-slim"
+PYTHON_IMAGE = "docker.io/library/python:3.13-slim"
+"""By its name: it has the Python of that Debian."""
+
 NODE_IMAGE = "docker.io/library/node:24-slim"
 
 MOUNTS = """\
@@ -81,7 +81,7 @@ def build(project: BakedProject, tag: str) -> str:
             *("bud", "--format", "docker", "--layers", "--force-rm", "--pull=false", "--tag", tag),
             *("--isolation", "chroot", "--network", "host"),
             *(f"--volume={path}:{path}:ro" for path in _package_settings()),
-            *("--build-arg", f"PYTHON={PYTHON}", str(project.path)),
+            str(project.path),
         )
     return tag
 

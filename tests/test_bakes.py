@@ -153,6 +153,8 @@ class TestMakefile:
     @pytest.mark.slow
     def test_install_lint_and_test_work_from_nothing(self, fresh_project: BakedProject) -> None:
         make(fresh_project, "install")
+        for lock in ("requirements.txt", "requirements-dev.txt"):
+            assert "://" not in fresh_project.text(lock)
         make(fresh_project, "lint")
         make(fresh_project, "test")
 

@@ -1,23 +1,20 @@
-"""What a project is made of: pinned and hashed dependencies, and a workflow that the real tools accept."""
+"""What GitHub reads in a project: workflows and a Dependabot configuration that the real tools accept."""
 
 from __future__ import annotations
 
-import http.server
-import json
 import re
-import shutil
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from baking import Bake, BakedProject
 from npm import node_with
 
-WORKFLOW = ".github/workflows/ci.yml"
+CI = ".github/workflows/ci.yml"
+UPGRADE = ".github/workflows/upgrade.yml"
 LINTER = Path(__file__).parent / "js/workflow.mjs"
 
 
@@ -29,7 +26,11 @@ def project(bake: Bake) -> BakedProject:
 
 @pytest.mark.parametrize(
     ("schema", "name"),
-    [("github-workflows", WORKFLOW), ("dependabot", ".github/dependabot.yml")],
+    [
+        ("github-workflows", CI),
+        ("github-workflows", UPGRADE),
+        ("dependabot", ".github/dependabot.yml"),
+    ],
 )
 def test_what_github_reads_has_the_published_schema(
     project: BakedProject, schema: str, name: str
@@ -41,10 +42,11 @@ def test_what_github_reads_has_the_published_schema(
     assert outcome.returncode == 0, outcome.stdout
 
 
+@pytest.mark.parametrize("workflow", [CI, UPGRADE])
 def test_actionlint_has_nothing_to_say(
-    project: BakedProject, requires: Callable[[str], str]
+    project: BakedProject, requires: Callable[[str], str], workflow: str
 ) -> None:
-    outcome = project.run(node_with("actionlint", requires), str(LINTER), WORKFLOW)
+    outcome = project.run(node_with("actionlint", requires), str(LINTER), workflow)
     assert (outcome.returncode, outcome.stdout) == (0, "")
 
 
@@ -55,97 +57,48 @@ def test_zizmor_finds_no_weakness(project: BakedProject) -> None:
     assert "No findings to report" in outcome.stdout
 
 
-def test_every_action_is_pinned_to_a_commit_and_may_read_only(project: BakedProject) -> None:
-    workflow = project.text(WORKFLOW)
-    actions = re.findall(r"uses: (\S+)(.*)", workflow)
+@pytest.mark.parametrize("workflow", [CI, UPGRADE])
+def test_every_action_is_pinned_to_a_commit(project: BakedProject, workflow: str) -> None:
+    actions = re.findall(r"uses: (\S+)(.*)", project.text(workflow))
     assert actions
     for action, release in actions:
         assert re.search(r"@[0-9a-f]{40}$", action), action
         assert re.fullmatch(r" # v\d+\.\d+\.\d+", release), action
-    assert "permissions:\n  contents: read\n" in workflow
-    assert "write" not in workflow
 
 
-def test_the_workflow_runs_what_the_makefile_has(project: BakedProject) -> None:
+def test_continuous_integration_may_read_only(project: BakedProject) -> None:
+    assert "permissions:\n  contents: read\n" in project.text(CI)
+    assert "write" not in project.text(CI)
+
+
+def test_what_runs_upgraded_code_may_not_write(project: BakedProject) -> None:
+    workflow = yaml.safe_load(project.text(UPGRADE))
+    assert workflow["permissions"] == {}
+    for job in workflow["jobs"].values():
+        runs_it = any(step.get("run", "").startswith("make ") for step in job["steps"])
+        assert runs_it == ("write" not in job["permissions"].values())
+
+
+@pytest.mark.parametrize("workflow", [CI, UPGRADE])
+def test_the_workflow_runs_what_the_makefile_has(project: BakedProject, workflow: str) -> None:
     targets = set(re.findall(r"^([a-z]+):", project.text("Makefile"), re.MULTILINE))
-    commands = set(re.findall(r"run: make ([a-z]+)", project.text(WORKFLOW)))
+    commands = set(re.findall(r"run: make ([a-z]+)", project.text(workflow)))
     assert commands
     assert commands <= targets
 
 
-class Advisories(http.server.BaseHTTPRequestHandler):
-    """Answers as the OSV database does, of which one release of one library has a vulnerability.
-
-    The real databases cannot be reached where the tests run. See
-    https://google.github.io/osv.dev/post-v1-query/ for the protocol.
-    """
-
-    def do_POST(self) -> None:
-        """Answer the question for one release."""
-        question = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        known = {
-            "id": "PYSEC-2026-1",
-            "summary": "Made up.",
-            "published": "2026-01-01T00:00:00Z",
-            "modified": "2026-01-01T00:00:00Z",
-            "affected": [
-                {
-                    "package": {"name": "vulnerable", "ecosystem": "PyPI"},
-                    "ranges": [
-                        {"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "1.1"}]}
-                    ],
-                    "versions": ["1.0"],
-                }
-            ],
-        }
-        is_known = question["package"]["name"] == "vulnerable" and question["version"] == "1.0"
-        answer = json.dumps({"vulns": [known]} if is_known else {}).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def advisories() -> Iterator[str]:
-    """Serve the database until the block ends; return the address of its queries."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Advisories) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/v1/query"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-@pytest.mark.parametrize(("release", "status"), [("1.0", 2), ("1.1", 0)])
-def test_the_audit_names_a_release_that_is_vulnerable(
-    project: BakedProject,
-    tmp_path: Path,
-    requires: Callable[[str], str],
-    release: str,
-    status: int,
-) -> None:
-    """With the tool of this environment, and pins that need not exist."""
-    requires("make")
-    shutil.copy(project.path / "Makefile", tmp_path)
-    pins = "".join(
-        f"{name}=={version} --hash=sha256:{'0' * 64}\n"
-        for name, version in (("vulnerable", release), ("harmless", "1.0"))
-    )
-    (tmp_path / "requirements-dev.txt").write_text(pins)
-    tools = tmp_path / "build/tools/bin"
-    tools.mkdir(parents=True)
-    (tools / "pip-audit").symlink_to(Path(sys.executable).with_name("pip-audit"))
-    with advisories() as address:
-        outcome = BakedProject(tmp_path).run(
-            *("make", "audit", f"AUDIT_FLAGS=--vulnerability-service osv --osv-url {address}")
-        )
-    assert outcome.returncode == status, outcome.stdout
-    assert ("PYSEC-2026-1" in outcome.stdout) == bool(status)
-    assert "harmless" not in outcome.stdout
+def test_every_image_is_where_dependabot_looks(project: BakedProject) -> None:
+    """It reads Dockerfiles and Kubernetes manifests, and Compose files, each kind in the named folders only."""
+    entries = yaml.safe_load(project.text(".github/dependabot.yml"))["updates"]
+    watched = {
+        (entry["package-ecosystem"], folder)
+        for entry in entries
+        for folder in entry.get("directories") or [entry["directory"]]
+    }
+    for path in project.files():
+        folder = f"/{path.parent.as_posix()}".removesuffix("/.")
+        if path.suffix == ".yaml" and re.search(r"^ *(- )?image: \S+:\S", project.text(path), re.M):
+            ecosystem = "docker-compose" if path.name.startswith("compose") else "docker"
+            assert (ecosystem, folder or "/") in watched, path
+    assert ("docker", "/") in watched
+    assert "${" not in "".join(re.findall(r"^FROM .*", project.text("Dockerfile"), re.MULTILINE))

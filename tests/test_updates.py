@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -227,6 +228,21 @@ def test_a_project_says_whether_it_is_behind(template: Repository, project: Repo
     assert project.git("status", "--porcelain") == ""
 
 
+def test_what_no_release_has_yet_is_named_by_its_commits(
+    template: Repository, project: Repository, requires: Callable[[str], str]
+) -> None:
+    template.change("CHANGELOG.md", "## [", "## [0.")
+    template.commit("Write for ourselves")
+    asked = update(project, "--check")
+    assert asked.returncode == 1
+    assert asked.stdout.endswith("\n\nWhat projects are made of has not changed since.\n\n")
+    template.append("{{cookiecutter.project_slug}}/deploy/nginx/hosts.conf", "# A new remark.\n")
+    template.commit("Remark upon the hosts")
+    news = "\n\n- Remark upon the hosts\n\n"
+    told = run(requires("make"), "outdated", f"TOOLS={sys.prefix}", cwd=project.path)
+    assert told.stdout.endswith(news), "make takes the news for a failure"
+
+
 def test_a_release_goes_before_what_was_not_released(
     template: Repository, project: Repository
 ) -> None:
@@ -296,7 +312,7 @@ def test_what_stops_an_update_is_said_in_one_sentence(
     spoil(project)
     release(template)
     outcome = update(project)
-    assert outcome.returncode == 1
+    assert outcome.returncode == 2
     assert sentence in outcome.stdout
     assert len(outcome.stdout.splitlines()) == 1
 

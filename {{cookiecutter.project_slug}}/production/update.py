@@ -2,6 +2,9 @@
 
 cruft does the work: it generates the project as it was and as it would be now, and merges what changed
 in between. It runs in an environment of its own, for which this module needs the standard library only.
+
+As with diff, the exit status is 1 if there is something new, or something left to do, and 2 if that cannot
+be told or done.
 """
 
 from __future__ import annotations
@@ -34,10 +37,11 @@ NOT_IN_THE_TEMPLATE = ("production/.cruft.json", "production/to_merge/")
 
 UP_TO_DATE = 0
 NEEDS_ATTENTION = 1
+REFUSED = 2
 
 
-class UpdateRefused(SystemExit):
-    """Nothing can be brought; the message says why, and what to do. Python prints it."""
+class UpdateRefused(Exception):
+    """Nothing can be brought; the message says why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,11 @@ class Release:
         """What to call it: by its number, and what is not released by its commit too."""
         return self.version if self.reference != "HEAD" else f"{self.version}+{self.commit[:8]}"
 
-    def news(self, since: str) -> str:
-        """Return what the changelog says of every release after another one."""
+    def news(self, origin: dict[str, Any]) -> str:
+        """Return what the changelog says of newer releases than this project's, or else the newer commits."""
+        return self._releases(since=VERSION) or self._commits(since=origin["commit"])
+
+    def _releases(self, since: str) -> str:
         text = (self.checkout / "CHANGELOG.md").read_text(encoding="utf-8")
         sections = re.split(r"^(?=## \[)", text, flags=re.MULTILINE)[1:]
         newer = []
@@ -77,6 +84,11 @@ class Release:
                 break
             newer.append(section.strip())
         return "\n\n".join(newer)
+
+    def _commits(self, since: str) -> str:
+        """Return the titles of the commits that changed what projects are made of, the newest first."""
+        newer = ["log", "--no-merges", "--format=- %s", f"{since}..{self.commit}"]
+        return _git(self.checkout, *newer, "--", PROJECT_DIRECTORY)
 
 
 def read_origin() -> dict[str, Any]:
@@ -138,7 +150,7 @@ def check() -> int:
             print(f"Up to date: {VERSION}.")
             return UP_TO_DATE
         print(f"This project has {VERSION}, the template is at {release.name}: make update.")
-        _show_news(release)
+        _show_news(origin, release)
         return NEEDS_ATTENTION
 
 
@@ -158,7 +170,7 @@ def update() -> int:
                 f"{_last_line(merged.stderr or merged.stdout)}"
             )
         print(f"Updated from {VERSION} to {release.name}.")
-        _show_news(release)
+        _show_news(origin, release)
     return _report_conflicts()
 
 
@@ -166,7 +178,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m production.update", description=__doc__)
     parser.add_argument("--check", action="store_true", help="only say whether there is something")
-    return check() if parser.parse_args(arguments).check else update()
+    command = check if parser.parse_args(arguments).check else update
+    try:
+        return command()
+    except UpdateRefused as refusal:
+        print(refusal, file=sys.stderr)
+        return REFUSED
 
 
 def _merge(origin: dict[str, Any], release: Release) -> subprocess.CompletedProcess[str]:
@@ -195,9 +212,9 @@ def _generate_again(origin: dict[str, Any], release: Release) -> subprocess.Comp
     return generated
 
 
-def _show_news(release: Release) -> None:
-    if news := release.news(since=VERSION):
-        print(f"\n{news}\n")
+def _show_news(origin: dict[str, Any], release: Release) -> None:
+    news = release.news(origin) or "What projects are made of has not changed since."
+    print(f"\n{news}\n")
 
 
 def _refuse_unsaved_work() -> None:
