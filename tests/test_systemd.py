@@ -130,6 +130,14 @@ def test_the_limits_fit_the_settings(units: Path, instance: str) -> None:
     assert float(service["WatchdogSec"]) >= 2 * default("worker_timeout")
 
 
+@pytest.mark.parametrize("instance", ["", "@"])
+def test_a_worker_that_runs_out_of_memory_does_not_end_the_service(
+    units: Path, instance: str
+) -> None:
+    service = Unit((units / f"live-board{instance}.service").read_text())["Service"]
+    assert service["OOMPolicy"] == "continue"
+
+
 def test_a_reload_is_refused_that_would_end_the_service(bake: Bake) -> None:
     project = bake()
     unit = (project.path / UNITS / "live-board.service").read_text()
