@@ -19,6 +19,7 @@ from baking import ASYNC_MODES, Bake, BakedProject, adopt
 from following import Publisher, all_have, expect_everything, watching
 from queues import running
 from rawclient import open_websocket
+from scraping import scrape_until
 from served import free_port
 from systemd_host import TOOLS, SystemdHost, systemd_host
 from waiting import eventually
@@ -210,12 +211,17 @@ def test_a_service_that_cannot_start_is_tried_until_it_can(
         assert waiting.result() == 200
 
 
-def test_instances_listen_each_on_their_port(host: SystemdHost, project: BakedProject) -> None:
-    port = free_port()
-    with installed(host, f"{UNIT}@{port}") as instance:
+def test_instances_listen_each_on_their_port_and_have_metrics_of_their_own(
+    host: SystemdHost, project: BakedProject
+) -> None:
+    port, metrics_port = free_port(), free_port()
+    own_metrics = f"[Service]\nEnvironment=METRICS_BIND=127.0.0.1:{metrics_port}\n"
+    name = f"{UNIT}@{port}"
+    with installed(host, name) as instance, host.amended(f"{name}.service", own_metrics):
         instance.start()
         with contextlib.closing(open_websocket(instance.url)) as client:
             assert client.sid.startswith(f"port-{port}.")
+            scrape_until(metrics_port, lambda found: found.total("socketio_sessions") == 1)
 
 
 def test_an_adopted_app_is_served_hardened(host: SystemdHost, tmp_path: Path) -> None:
