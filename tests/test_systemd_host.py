@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import shutil
+import textwrap
 import threading
 import urllib.error
 import urllib.request
@@ -122,6 +124,20 @@ def test_it_serves_hardened_and_leaves_in_good_order(service: Installed, mode: s
         assert last.close_code == SERVICE_RESTART
     assert service.show("Result") == "success"
     assert service.show("ExecMainStatus") == "0"
+
+
+def test_it_listens_on_the_network_of_its_hosts_before_the_machine_has_the_address(
+    host: SystemdHost, project: BakedProject
+) -> None:
+    documentation = project.text("deploy/nginx/README.md")
+    (lines,) = re.findall(r"^    \[Socket\]\n(?:    .*\n)+", documentation, re.MULTILINE)
+    address = f"10.0.0.11:{free_port()}"
+    with host.amended(f"{UNIT}.socket", textwrap.dedent(lines).replace("10.0.0.11:5000", address)):
+        host.systemctl("start", f"{UNIT}.socket")
+        try:
+            assert address in host.show(f"{UNIT}.socket", "Listen")
+        finally:
+            host.systemctl("stop", f"{UNIT}.socket")
 
 
 def test_a_reload_replaces_the_workers_and_drops_nobody(
