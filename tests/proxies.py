@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +49,26 @@ def check_site(directory: Path, site: str, binary: str | None = None) -> str:
     command[0] = binary or command[0]
     checked = subprocess.run([*command, "-t", "-q"], capture_output=True, text=True, check=False)
     return checked.stderr
+
+
+def on_loopback(text: str, port: int) -> str:
+    """Return a generated site, or what it includes, listening on a port of the loopback addresses only.
+
+    :param text: as it is generated.
+    :param port: the port, instead of the one for everybody.
+    """
+    text = re.sub(r"listen (80|443)\b", f"listen 127.0.0.1:{port}", text)
+    unless_missing = "" if has_ipv6() else "# "
+    return re.sub(r"listen \[::\]:(80|443)\b", f"{unless_missing}listen [::1]:{port}", text)
+
+
+def has_ipv6() -> bool:
+    """Tell whether the loopback interface has an address of IPv6."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ import queues
 from baking import Bake, BakedProject, adopt
 from nameserver import NameServer, answering
 from production.process.configuration import CLOSING_TIME
-from production.settings import load_settings
+from production.settings import Settings, load_settings
 from proxies import expect_one_service, whole_nginx
 from rawclient import PATIENCE, PollingSession, http
 from served import ServedProject, free_port
@@ -171,12 +171,18 @@ def valkey(bake: Bake, tmp_path: Path) -> Iterator[queues.Valkey]:
         server.stop()
 
 
-def test_the_queue_wants_its_password_and_evicts_nothing(valkey: queues.Valkey) -> None:
+def test_the_queue_wants_its_password_and_refuses_when_full_before_it_is_killed(
+    bake: Bake, valkey: queues.Valkey
+) -> None:
     with pytest.raises(redis.AuthenticationError), redis.Redis(port=valkey.port) as stranger:
         stranger.ping()
     with valkey.client as client:
         assert client.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
         assert client.config_get("appendonly")["appendonly"] == "yes"
+        room = int(client.config_get("maxmemory")["maxmemory"])
+    limit = services(bake)["valkey"]["deploy"]["resources"]["limits"]["memory"]
+    assert room <= 3 / 4 * int(limit.removesuffix("M")) * 2**20
+    assert room >= 4 * Settings.model_fields["replay_bytes"].default
 
 
 @pytest.fixture

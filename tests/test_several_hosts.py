@@ -15,7 +15,7 @@ import socketio
 
 from baking import Bake
 from observing import LogMark
-from proxies import nginx
+from proxies import nginx, on_loopback
 from rawclient import PATIENCE, PollingSession, http, open_websocket
 from routed import wait_for_workers
 from served import ServedProject, free_port
@@ -36,7 +36,7 @@ def site(bake: Bake, name: str, port: int, hosts: dict[str, int]) -> str:
     """
     text = bake().text(f"deploy/nginx/{name}.conf")
     assert "{{" not in text
-    text = text.replace("listen 80;", f"listen 127.0.0.1:{port};")
+    text = on_loopback(text, port)
     for number, service_port in enumerate(hosts.values(), start=1):
         text = text.replace(f"10.0.0.1{number}:5000", f"127.0.0.1:{service_port}")
     return text

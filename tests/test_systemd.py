@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from production.doctor.report import check_folder
 from production.process.configuration import CLOSING_TIME, ROOM_FOR_HTTP
 from production.process.service_worker import OTHER_DESCRIPTORS
 from production.settings import Settings
-from served import STOP_TIME
+from served import STOP_TIME, free_port
 from waiting import eventually
 
 UNITS = "deploy/systemd"
@@ -127,6 +128,14 @@ def test_the_limits_fit_the_settings(units: Path, instance: str) -> None:
     assert int(service["LimitNOFILE"]) >= 2 * sessions + limits.OTHER_DESCRIPTORS
     assert int(service["TasksMax"]) >= sessions * (os.cpu_count() or 1)
     assert float(service["WatchdogSec"]) >= 2 * default("worker_timeout")
+
+
+@pytest.mark.parametrize("instance", ["", "@"])
+def test_a_worker_that_runs_out_of_memory_does_not_end_the_service(
+    units: Path, instance: str
+) -> None:
+    service = Unit((units / f"live-board{instance}.service").read_text())["Service"]
+    assert service["OOMPolicy"] == "continue"
 
 
 def test_a_reload_is_refused_that_would_end_the_service(bake: Bake) -> None:
@@ -242,6 +251,33 @@ def test_readiness_is_reported_by_a_worker_and_the_watchdog_is_fed(
         heard = systemd.reports()
         assert heard[0] == "READY=1"
         assert set(heard) == {"READY=1", "WATCHDOG=1"}
+        with urllib.request.urlopen(f"{systemd.url}/health/live", timeout=PATIENCE) as answer:
+            assert answer.status == 200
+        assert "does not count" not in log.read_text()
+
+
+def test_bind_does_not_count_and_a_reload_leaves_systemds_socket_open(
+    bake: Bake, tmp_path: Path, systemd: Systemd
+) -> None:
+    project = BakedProject(shutil.copytree(bake().path, tmp_path / "project"))
+    log = tmp_path / "service.log"
+
+    def set_bind() -> str:
+        bind = f"127.0.0.1:{free_port()}"
+        with (project.path / ".env").open("a") as file:
+            file.write(f"BIND={bind}\n")
+        systemds = systemd.url.removeprefix("http://")
+        return f"BIND={bind} does not count: systemd listens, at {systemds}"
+
+    said_at_the_start = set_bind()
+    with stopped(systemd.start(project, log, "threading")) as master:
+        eventually(lambda: systemd.reports() == ["READY=1"], PATIENCE, log.read_text)
+        assert said_at_the_start in log.read_text()
+        said_at_the_reload = set_bind()
+        master.send_signal(signal.SIGHUP)
+        eventually(lambda: systemd.reports() == ["READY=1"] * 2, PATIENCE, log.read_text)
+        eventually(lambda: "Worker exiting" in log.read_text(), PATIENCE, log.read_text)
+        assert said_at_the_reload in log.read_text()
         with urllib.request.urlopen(f"{systemd.url}/health/live", timeout=PATIENCE) as answer:
             assert answer.status == 200
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import shutil
+import textwrap
 import threading
 import urllib.error
 import urllib.request
@@ -19,6 +21,7 @@ from baking import ASYNC_MODES, Bake, BakedProject, adopt
 from following import Publisher, all_have, expect_everything, watching
 from queues import running
 from rawclient import open_websocket
+from scraping import scrape_until
 from served import free_port
 from systemd_host import TOOLS, SystemdHost, systemd_host
 from waiting import eventually
@@ -123,6 +126,20 @@ def test_it_serves_hardened_and_leaves_in_good_order(service: Installed, mode: s
     assert service.show("ExecMainStatus") == "0"
 
 
+def test_it_listens_on_the_network_of_its_hosts_before_the_machine_has_the_address(
+    host: SystemdHost, project: BakedProject
+) -> None:
+    documentation = project.text("deploy/nginx/README.md")
+    (lines,) = re.findall(r"^    \[Socket\]\n(?:    .*\n)+", documentation, re.MULTILINE)
+    address = f"10.0.0.11:{free_port()}"
+    with host.amended(f"{UNIT}.socket", textwrap.dedent(lines).replace("10.0.0.11:5000", address)):
+        host.systemctl("start", f"{UNIT}.socket")
+        try:
+            assert address in host.show(f"{UNIT}.socket", "Listen")
+        finally:
+            host.systemctl("stop", f"{UNIT}.socket")
+
+
 def test_a_reload_replaces_the_workers_and_drops_nobody(
     service: Installed, project: BakedProject, tmp_path: Path
 ) -> None:
@@ -210,12 +227,17 @@ def test_a_service_that_cannot_start_is_tried_until_it_can(
         assert waiting.result() == 200
 
 
-def test_instances_listen_each_on_their_port(host: SystemdHost, project: BakedProject) -> None:
-    port = free_port()
-    with installed(host, f"{UNIT}@{port}") as instance:
+def test_instances_listen_each_on_their_port_and_have_metrics_of_their_own(
+    host: SystemdHost, project: BakedProject
+) -> None:
+    port, metrics_port = free_port(), free_port()
+    own_metrics = f"[Service]\nEnvironment=METRICS_BIND=127.0.0.1:{metrics_port}\n"
+    name = f"{UNIT}@{port}"
+    with installed(host, name) as instance, host.amended(f"{name}.service", own_metrics):
         instance.start()
         with contextlib.closing(open_websocket(instance.url)) as client:
             assert client.sid.startswith(f"port-{port}.")
+            scrape_until(metrics_port, lambda found: found.total("socketio_sessions") == 1)
 
 
 def test_an_adopted_app_is_served_hardened(host: SystemdHost, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@
 from production.adopt.leaving import leave_threads_behind
 {% endif %}
 from production.observe.logs import GunicornLogger, configure_logging
-from production.process.address import wait_for_addresses
+from production.process.address import addresses_to_open, wait_for_addresses
 from production.process.configuration import (
     check_gunicorn,
     check_worker_count,
@@ -31,7 +31,7 @@ settings = read_settings()
 configure_logging(settings.log_level, settings.log_format)
 
 wsgi_app = "wsgi:app"
-bind = settings.bind.split(",")
+bind = addresses_to_open(settings)
 workers = settings.web_concurrency
 worker_class = worker_class_for(settings)
 worker_connections = connection_count(settings)

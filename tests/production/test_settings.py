@@ -52,7 +52,7 @@ def test_a_variable_that_is_nearly_a_setting_is_told(
     module.main()
     printed = capsys.readouterr()
     assert printed.err == "Warning. LOG_LEVLE is set, which is no setting: is LOG_LEVEL meant?\n"
-    assert '"log_level":"INFO"' in printed.out
+    assert '"log_level": "INFO"' in printed.out
 
 
 def test_no_setting_is_mistaken_for_another() -> None:

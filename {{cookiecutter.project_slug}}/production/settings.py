@@ -10,6 +10,7 @@ A value that is unsafe is refused by name, with the fix, before anything is serv
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sys
@@ -434,11 +435,12 @@ def _own_variables(settings: Settings) -> set[str]:
 
 
 def main() -> None:
-    """Print the settings as JSON, for a process that must not import them."""
+    """Print the settings as JSON, and which of them are given, for a process that must not import them."""
     settings = load_settings()
     for doubt in misspelt(_own_variables(settings), map(str.upper, Settings.model_fields)):
         print(f"Warning. {doubt}", file=sys.stderr)
-    print(settings.model_dump_json())
+    given = sorted(settings.model_fields_set)
+    print(json.dumps({**settings.model_dump(mode="json"), "given": given}))
 
 
 if __name__ == "__main__":

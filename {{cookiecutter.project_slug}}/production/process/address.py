@@ -1,4 +1,4 @@
-"""Whether an address can be listened on, seen before anything is started that would.
+"""Where to listen, and whether that can be done, seen before anything is started that would.
 
 gunicorn finds out by itself, with two lines of its log a try, and none of them says what to do.
 """
@@ -12,8 +12,7 @@ import socket
 import time
 from typing import Any
 
-from gunicorn import systemd
-
+from production.process.supervisor import supervisor
 from production.refusal import ConfigurationError
 
 log = logging.getLogger(__name__)
@@ -25,13 +24,33 @@ POLL_INTERVAL = 0.25
 """Seconds between two tries."""
 
 
+def addresses_to_open(settings: Any) -> list[str]:
+    """Return the addresses that gunicorn is to open: none where systemd has opened its own for it.
+
+    gunicorn takes those whatever it is told. But told something new, it would close them at a reload,
+    and clients would wait at a socket that nobody reads.
+
+    :param settings: with ``bind`` and ``given``.
+    """
+    wanted: list[str] = settings.bind.split(",")
+    if not supervisor.addresses:
+        return wanted
+    if "bind" in settings.given and set(wanted) != set(supervisor.addresses):
+        log.warning(
+            "BIND=%s does not count: systemd listens, at %s, as ListenStream of its socket unit says",
+            settings.bind,
+            ",".join(supervisor.addresses),
+        )
+    return []
+
+
 def wait_for_addresses(arbiter: Any) -> None:
     """Wait until gunicorn can listen; for its hook ``on_starting``.
 
     :param arbiter: gunicorn's master.
     :raises ConfigurationError: naming the address that it cannot listen on, and the fix.
     """
-    inherited = systemd.listen_fds(unset_environment=False) or "GUNICORN_FD" in os.environ
+    inherited = supervisor.addresses or "GUNICORN_FD" in os.environ
     if inherited or arbiter.cfg.reuse_port:
         return
     for address in arbiter.cfg.address:

@@ -38,7 +38,8 @@ def read_settings() -> Any:
     The master must not import what the workers have yet to patch: pydantic's objects break
     eventlet's search for existing locks. It also means that a reload reads the settings afresh.
 
-    :return: the settings as a namespace of plain values, by field name, secrets masked.
+    :return: the settings as a namespace of plain values, by field name, secrets masked; ``given`` has
+        the names of those that somebody has set.
     :raises ConfigurationError: what the settings refuse, already written to standard error.
     """
     reader = subprocess.run(
