@@ -22,7 +22,11 @@ from production.process.metrics_directory import (
     remove_metrics,
     share_metrics,
 )
-from production.process.metrics_listener import expect_workers, keep_listening, stop_listening
+from production.process.metrics_listener import (
+    expect_workers,
+    keep_listening,
+    stop_listening,
+)
 from production.process.reloading import guard_reload, tell_if_awaited
 from production.process.supervisor import supervisor
 from production.process.terminal import leave_with_terminal
