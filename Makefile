@@ -23,7 +23,7 @@ demo: $(VENV)/.demo ## Generate a default project into build/demo and run all of
 	@$(MAKE) --no-print-directory -C $(DEMO) stack PORT=$(or $(PORT),5000)
 
 test: $(VENV)/.test javascript ## Run every test
-	$(BIN)/python -m pytest -m 'not alone' --numprocesses 3 --dist worksteal; status=$$?; \
+	$(BIN)/python -m pytest -m 'not alone' --numprocesses 4 --dist worksteal; status=$$?; \
 	$(BIN)/python -m pytest -m alone && exit $$status
 
 bench: $(VENV)/.test javascript ## Measure the service beside stock Flask-SocketIO and Node, for about seven minutes
