@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -44,6 +45,10 @@ class BakedProject:
             timeout=timeout,
             check=False,
         )
+
+    def copy(self, place: Path) -> BakedProject:
+        """Return one like it that may be changed, in a directory that there is not yet."""
+        return BakedProject(shutil.copytree(self.path, place))
 
     def files(self) -> list[Path]:
         """List the generated files, relative to the project; byte code is not generated."""

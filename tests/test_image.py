@@ -155,8 +155,7 @@ def test_it_serves_and_leaves_on_time(
 def test_without_a_lock_the_build_says_what_to_do(
     bake: Bake, container: images.Container, tmp_path: Path
 ) -> None:
-    project = BakedProject(tmp_path / "project")
-    shutil.copytree(bake().path, project.path)
+    project = bake().copy(tmp_path / "project")
     (project.path / "requirements.txt").unlink(missing_ok=True)
     with pytest.raises(images.BuildError) as failed:
         images.build(project, "unlocked")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from baking import ASYNC_MODES, Bake, BakedProject
+from baking import ASYNC_MODES, Bake
 from following import Publisher, Watcher, expect_everything
 from observing import LogMark
 from queues import running
@@ -152,8 +151,7 @@ def test_a_worker_that_is_killed_costs_its_clients_a_moment(
 def test_a_reload_into_refused_settings_changes_nothing(
     bake: Bake, tmp_path: Path, mode: str
 ) -> None:
-    project = BakedProject(tmp_path / "mistaken")
-    shutil.copytree(bake().path, project.path)
+    project = bake().copy(tmp_path / "mistaken")
     settings = project.path / ".env"
     right = settings.read_text()
     with serve(project, tmp_path / "mistaken.log", ASYNC_MODE=mode) as served:
@@ -186,8 +184,7 @@ def test_a_reload_into_refused_settings_changes_nothing(
 def test_a_reload_into_code_that_does_not_start_changes_nothing(
     bake: Bake, tmp_path: Path, mode: str, code: str, said: str
 ) -> None:
-    project = BakedProject(tmp_path / "mistaken")
-    shutil.copytree(bake().path, project.path)
+    project = bake().copy(tmp_path / "mistaken")
     module = project.path / "live_board/events.py"
     right = module.read_text()
     with contextlib.ExitStack() as stack:
@@ -217,8 +214,7 @@ def test_a_reload_into_code_that_does_not_start_changes_nothing(
 def test_a_service_can_be_stopped_while_a_reload_hangs(
     bake: Bake, tmp_path: Path, mode: str
 ) -> None:
-    project = BakedProject(tmp_path / "hanging")
-    shutil.copytree(bake().path, project.path)
+    project = bake().copy(tmp_path / "hanging")
     # More than the test waits.
     environment = {"ASYNC_MODE": mode, "WORKER_TIMEOUT": str(10 * PATIENCE)}
     with serve(project, tmp_path / "hanging.log", **environment) as served:
@@ -233,8 +229,7 @@ def test_a_service_can_be_stopped_while_a_reload_hangs(
 def test_a_worker_that_cannot_be_replaced_is_missed_until_it_can(
     bake: Bake, tmp_path: Path, mode: str
 ) -> None:
-    project = BakedProject(tmp_path / "mistaken")
-    shutil.copytree(bake().path, project.path)
+    project = bake().copy(tmp_path / "mistaken")
     module = project.path / "live_board/events.py"
     right = module.read_text()
     with contextlib.ExitStack() as stack:
@@ -256,8 +251,7 @@ def test_a_worker_that_cannot_be_replaced_is_missed_until_it_can(
 
 
 def test_another_number_of_workers_takes_a_reload(bake: Bake, tmp_path: Path, mode: str) -> None:
-    project = BakedProject(tmp_path / "growing")
-    shutil.copytree(bake().path, project.path)
+    project = bake().copy(tmp_path / "growing")
     settings = project.path / ".env"
     secret = settings.read_text()
     with running(tmp_path) as queue:

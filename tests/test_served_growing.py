@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from adopting import APPS
-from baking import Bake, BakedProject, adopt
+from baking import Bake, adopt
 from routed import workers
 from served import ServedProject, serve
 from waiting import eventually
@@ -36,8 +36,7 @@ def test_a_signal_adds_no_worker_that_would_not_hear_the_other(bake: Bake, tmp_p
 
 
 def test_a_reload_adds_no_worker_that_would_not_hear_the_other(bake: Bake, tmp_path: Path) -> None:
-    project = BakedProject(tmp_path / "project")
-    shutil.copytree(bake().path, project.path)
+    project = bake().copy(tmp_path / "project")
     with serve(project, tmp_path / "log", ASYNC_MODE="threading") as served:
         with (project.path / ".env").open("a") as settings:
             settings.write("WEB_CONCURRENCY=3\n")

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import requests
 
-from baking import ASYNC_MODES, Bake, BakedProject
+from baking import ASYNC_MODES, Bake
 from queues import Valkey, running
 from rawclient import (
     PATIENCE,
@@ -389,8 +389,7 @@ def serving(metrics: Scrape) -> int:
 
 
 def test_a_worker_that_cannot_be_replaced_is_missed(bake: Bake, tmp_path: Path) -> None:
-    project = BakedProject(tmp_path / "mistaken")
-    shutil.copytree(bake().path, project.path)
+    project = bake().copy(tmp_path / "mistaken")
     port = free_port()
     with (
         running(tmp_path) as queue,

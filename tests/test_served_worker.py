@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import ssl
@@ -18,7 +17,7 @@ import psutil
 import pytest
 import trustme
 
-from baking import ASYNC_MODES, Bake, BakedProject
+from baking import ASYNC_MODES, Bake
 from observing import open_sessions, worker
 from rawclient import (
     HttpConnection,
@@ -345,8 +344,7 @@ def accepts(port: int) -> bool:
 def test_a_changed_source_file_is_served(
     service: Start, mode: str, bake: Bake, tmp_path: Path
 ) -> None:
-    project = BakedProject(tmp_path / "changing")
-    shutil.copytree(bake().path, project.path)
+    project = bake().copy(tmp_path / "changing")
     page = project.path / "live_board" / "pages.py"
     template = project.path / "live_board" / "templates" / "index.html"
     with serve(

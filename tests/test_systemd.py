@@ -259,7 +259,7 @@ def test_readiness_is_reported_by_a_worker_and_the_watchdog_is_fed(
 def test_bind_does_not_count_and_a_reload_leaves_systemds_socket_open(
     bake: Bake, tmp_path: Path, systemd: Systemd
 ) -> None:
-    project = BakedProject(shutil.copytree(bake().path, tmp_path / "project"))
+    project = bake().copy(tmp_path / "project")
     log = tmp_path / "service.log"
 
     def set_bind() -> str:
