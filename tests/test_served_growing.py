@@ -38,10 +38,13 @@ def test_a_signal_adds_no_worker_that_would_not_hear_the_other(bake: Bake, tmp_p
 def test_a_reload_adds_no_worker_that_would_not_hear_the_other(bake: Bake, tmp_path: Path) -> None:
     project = bake().copy(tmp_path / "project")
     with serve(project, tmp_path / "log", ASYNC_MODE="threading") as served:
+        before = workers(served)
         with (project.path / ".env").open("a") as settings:
             settings.write("WEB_CONCURRENCY=3\n")
         served.signal(signal.SIGHUP)
         assert "3 workers were asked for, but without a message queue" in kept_to_one(served)
+        eventually(lambda: before[0] not in workers(served), PATIENCE, served.log_text)
+        assert len(workers(served)) == 1
         assert served.log_text().count("Booting worker") == 2
 
 
