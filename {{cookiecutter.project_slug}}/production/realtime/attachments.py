@@ -34,10 +34,18 @@ def together(encoded: Sequence[Any]) -> list[Any]:
     return [text, *text.attachments]
 
 
+def attachments_of(packet: Any) -> Sequence[Attachment]:
+    """Return what goes with an Engine.IO packet; nothing with most.
+
+    :param packet: an Engine.IO packet.
+    """
+    attachments: Sequence[Attachment] = getattr(packet.data, "attachments", ())
+    return attachments
+
+
 def parts_of(packet: Any) -> list[Any]:
     """Return an Engine.IO packet and those of its attachments, in the order in which they are sent.
 
     :param packet: an Engine.IO packet.
     """
-    attachments = getattr(packet.data, "attachments", ())
-    return [packet, *(Packet(MESSAGE, data=attachment) for attachment in attachments)]
+    return [packet, *(Packet(MESSAGE, data=each) for each in attachments_of(packet))]

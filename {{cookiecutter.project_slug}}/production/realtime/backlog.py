@@ -7,7 +7,7 @@ from typing import Any
 
 from engineio.packet import MESSAGE
 
-from production.realtime.attachments import parts_of
+from production.realtime.attachments import attachments_of
 
 
 class Backlog:
@@ -53,8 +53,6 @@ class Backlog:
 
 
 def _size(packet: Any) -> int:
-    return sum(
-        len(part.data)
-        for part in parts_of(packet)
-        if isinstance(part.data, str | bytes | bytearray)
-    )
+    if not isinstance(packet.data, str | bytes | bytearray):
+        return 0
+    return len(packet.data) + sum(map(len, attachments_of(packet)))

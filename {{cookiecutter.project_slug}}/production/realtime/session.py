@@ -18,7 +18,7 @@ from engineio.payload import Payload
 from engineio.socket import Socket
 
 from production.observe import metrics
-from production.realtime.attachments import Attachment, parts_of
+from production.realtime.attachments import Attachment, attachments_of, parts_of
 from production.realtime.backlog import Backlog
 from production.realtime.frames import encode_frame
 from production.realtime.inbox import Inbox
@@ -338,7 +338,8 @@ class Session(Socket):  # type: ignore[misc]
 def _frames(packet: Packet) -> bytes:
     """Return a packet's frames, kept with it: it is the same one for all recipients of a broadcast."""
     if not hasattr(packet, "frames"):
-        packet.frames = b"".join(encode_frame(part.encode()) for part in parts_of(packet))
+        text = encode_frame(packet.encode())
+        packet.frames = text + b"".join(map(encode_frame, attachments_of(packet)))
     frames: bytes = packet.frames
     return frames
 
