@@ -25,11 +25,11 @@ def with_client(project: BakedProject, copy: Path) -> BakedProject:
     :param project: the project.
     :param copy: where its copy is to be.
     """
-    shutil.copytree(project.path, copy)
+    copied = project.copy(copy)
     vendor = copy / "production" / "browser" / "static" / "vendor"
     vendor.mkdir()
     shutil.copy(SCRIPTS / "node_modules/socket.io-client/dist/socket.io.min.js", vendor)
-    return BakedProject(copy)
+    return copied
 
 
 def failures_in_chromium(

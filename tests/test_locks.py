@@ -175,7 +175,7 @@ def their_index(tmp_path: Path) -> Iterator[PackageIndex]:
 @pytest.fixture
 def app(adopted: BakedProject, tmp_path: Path) -> BakedProject:
     """That app, to do with as one likes."""
-    return BakedProject(Path(shutil.copytree(adopted.path, tmp_path / "app")))
+    return adopted.copy(tmp_path / "app")
 
 
 def test_what_is_locked_beside_an_app_is_installed_and_nothing_newer(

@@ -10,7 +10,6 @@ import configparser
 import contextlib
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -111,7 +110,7 @@ def test_the_doctor_knows_the_figures_of_the_service() -> None:
 
 
 def test_the_doctor_says_when_the_limits_no_longer_fit(bake: Bake, tmp_path: Path) -> None:
-    project = shutil.copytree(bake().path, tmp_path / "project")
+    project = bake().copy(tmp_path / "project").path
     with (project / "production.toml").open("a") as file:
         file.write("drain_seconds = 60\nmax_sessions = 5000\n")
     found = {(each.code, each.path) for each in check_folder(project).findings}
