@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from typing import Self
 
 from rawclient import (
-    PATIENCE,
     TEXT,
     ConnectionEndedError,
     HandshakeRefusedError,
@@ -21,6 +20,7 @@ from rawclient import (
     frame,
     open_websocket,
 )
+from waiting import PATIENCE
 
 ANNOUNCEMENT = "x" * 100
 

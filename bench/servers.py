@@ -12,12 +12,9 @@ from pathlib import Path
 import psutil
 
 from baking import clean_environment
+from ports import free_port
 from rawclient import ConnectionEndedError, open_websocket
-from served import free_port
-from waiting import eventually
-
-BOOT_TIME = 60.0
-STOP_TIME = 30.0
+from waiting import PATIENCE, eventually
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,6 @@ def running(
         url = f"http://127.0.0.1:{port}"
         eventually(
             lambda: process.poll() is not None or _serves(url),
-            BOOT_TIME,
             lambda: f"{contender.name} serves; it wrote:\n{log_path.read_text()}",
         )
         if process.poll() is not None:
@@ -129,6 +125,6 @@ def _serves(url: str) -> bool:
 def _stop(process: psutil.Popen) -> None:
     family = process.children(recursive=True) if process.is_running() else []
     process.terminate()
-    _, left = psutil.wait_procs([process, *family], STOP_TIME)
+    _, left = psutil.wait_procs([process, *family], PATIENCE)
     for one in left:
         one.kill()

@@ -16,16 +16,11 @@ import requests
 import socketio
 
 from baking import BakedProject, adopt
-from production.process.configuration import drain_time_limit
-from production.settings import Settings
 from routed import worker_of
 from served import ServedProject, serve
+from waiting import PATIENCE
 
 APPS = Path(__file__).parent / "adopted"
-PATIENCE = 15.0
-
-KILLED_AFTER = drain_time_limit(Settings.model_construct())
-"""Seconds after which gunicorn kills a worker that has been asked to leave."""
 
 # How their owners start them.
 STARTS = {
@@ -172,6 +167,7 @@ def served(
 def assert_clean_end(app: Adopted) -> None:
     """Stop the service, which must not need to be killed, and find no traceback in its log."""
     app.close()
-    assert app.service.stop() < KILLED_AFTER
+    app.service.stop()
+    assert app.service.exit_status() == 0
     assert "Traceback" not in app.service.log_text()
     assert "SIGKILL" not in app.service.log_text()

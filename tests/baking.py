@@ -12,6 +12,8 @@ from typing import Protocol
 
 from cookiecutter.main import cookiecutter
 
+from waiting import INSTALLATION
+
 TEMPLATE = Path(__file__).resolve().parent.parent
 PROJECT_TEMPLATE = TEMPLATE / "{{cookiecutter.project_slug}}"
 
@@ -33,7 +35,7 @@ class BakedProject:
 
     path: Path
 
-    def run(self, *command: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, timeout: float = INSTALLATION) -> subprocess.CompletedProcess[str]:
         """Run a command inside the project and return what it printed, whatever its exit status."""
         return subprocess.run(
             command,

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from baking import BakedProject
+from waiting import PATIENCE
 
 SCRIPTS = Path(__file__).parent / "js"
 SCREENSHOTS = Path(__file__).parent.parent / "build" / "screenshots"
-
-PATIENCE = 240.0
 
 
 def with_client(project: BakedProject, copy: Path) -> BakedProject:

@@ -34,8 +34,6 @@ KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
-BOOT_TIME = 60.0
-STOP_TIME = 30.0
 
 # What the daemon and containerd write outside their own directories is lost with the mounts.
 MOUNTS = """\
@@ -146,7 +144,6 @@ def _daemon(directory: Path, packages: Path, host: Host) -> Iterator[None]:
     try:
         eventually(
             lambda: (directory / "socket").exists() or process.poll() is not None,
-            BOOT_TIME,
             log.read_text,
         )
         assert process.poll() is None, log.read_text()
@@ -163,7 +160,7 @@ def _remove_control_groups(name: str) -> None:
     """Remove what is left of the containers' control groups; of either version, see cgroups(7)."""
     for top in (*CONTROL_GROUPS.glob(name), *CONTROL_GROUPS.glob(f"*/{name}")):
         for group, _, _ in os.walk(top, topdown=False):
-            eventually(functools.partial(_is_removed, Path(group)), STOP_TIME, f"{group} is empty")
+            eventually(functools.partial(_is_removed, Path(group)), f"{group} is empty")
 
 
 def _is_removed(group: Path) -> bool:

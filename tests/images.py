@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from baking import BakedProject
-from served import STOP_TIME
+from waiting import PATIENCE
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "images"
 
@@ -125,7 +125,7 @@ class Container:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=STOP_TIME,
+            timeout=PATIENCE,
             check=False,
         )
 

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from waiting import eventually
+from waiting import INSTALLATION, eventually
 
 PINS = (
     "flask==3.1.2",
@@ -93,7 +93,7 @@ def install() -> Path:
             shutil.rmtree(home, ignore_errors=True)
             venv.create(home, with_pip=True, symlinks=True)
             command = [str(python), "-m", "pip", "install", "--no-deps", "--quiet"]
-            subprocess.run([*command, *REQUIREMENTS], check=True, timeout=600)
+            subprocess.run([*command, *REQUIREMENTS], check=True, timeout=INSTALLATION)
             complete.touch()
     return python
 
@@ -131,7 +131,6 @@ def serving(folder: Path, command: str, log: Path) -> Iterator[LegacyServer]:
     try:
         found = eventually(
             lambda: re.search(r"Running on (http://127\.0\.0\.1:\d+)", log.read_text()),
-            within=60,
             what=lambda: f"the development server says its address; it said {log.read_text()}",
         )
         assert found

@@ -6,6 +6,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from waiting import PATIENCE
+
 JAVASCRIPT = Path(__file__).parent / "js"
 MODULES = JAVASCRIPT / "node_modules"
 
@@ -39,6 +41,6 @@ def node_with(package: str, requires: Callable[[str], str]) -> str:
 def run(*command: str, directory: Path = JAVASCRIPT) -> None:
     """Run a command, by default where the tests' scripts are; what it says is shown if it fails."""
     outcome = subprocess.run(
-        command, cwd=directory, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=directory, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr

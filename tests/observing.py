@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from rawclient import PATIENCE, http
+from rawclient import http
 from waiting import eventually
 
 MODES = ("eventlet", "gevent", "threading")
@@ -65,11 +65,10 @@ class LogMark:
             if record["event"] == ENDED and (not sessions or record["session"] in sessions)
         ]
 
-    def wait_for_end(self, *sessions: str | None, within: float = PATIENCE) -> dict[str, Any]:
+    def wait_for_end(self, *sessions: str | None) -> dict[str, Any]:
         """The first record that tells of the end of one of these sessions (of any, if none)."""
         eventually(
             lambda: self.ended(*sessions),
-            within,
             what=lambda: f"a record of the end of {sessions} among {self.records()}",
         )
         return self.ended(*sessions)[0]
@@ -93,19 +92,14 @@ def open_sessions(service: Service) -> int:
     return sessions
 
 
-def wait_until_quiet(service: Service, within: float = 60) -> None:
-    """Wait until nobody is connected, so that what comes next is this test's own doing.
-
-    The time is that of an abandoned long-polling session with the default ping settings.
-    """
+def wait_until_quiet(service: Service) -> None:
+    """Wait until nobody is connected, so that what comes next is this test's own doing."""
     eventually(
         lambda: open_sessions(service) == 0,
-        within,
         what=lambda: f"no session is left; there are {open_sessions(service)}",
     )
     eventually(
         lambda: not client_ports(service),
-        within,
         what=lambda: f"no connection is left; there are some from {client_ports(service)}",
     )
 
@@ -131,7 +125,13 @@ def process_id(service: Service, process: str) -> int:
             (each["process"] for each in sessions if each["session"].startswith(f"{process}.")), 0
         )
 
-    return eventually(found, PATIENCE, f"the log has a session of {process}")
+    return eventually(found, f"the log has a session of {process}")
+
+
+def cpu_seconds(service: Service) -> float:
+    """The processor time of all processes below the master so far, in seconds."""
+    processes = psutil.Process(service.pid).children(recursive=True)
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 def descriptors(service: Service) -> int:

@@ -12,8 +12,6 @@ from waiting import eventually
 LOST = "message queue lost"
 BACK = "message queue back"
 
-PATIENCE = 15.0
-
 
 def records(service: Service, event: str) -> list[dict[str, Any]]:
     """The records of one kind in a service's log."""
@@ -28,7 +26,7 @@ def under_way(service: Service) -> bool:
 @contextlib.contextmanager
 def one_outage(*services: Service) -> Iterator[list[dict[str, Any]]]:
     """Expect that each service logs the beginning and the end of one outage; keep the ends."""
-    eventually(lambda: not any(map(under_way, services)), PATIENCE, "no outage is under way")
+    eventually(lambda: not any(map(under_way, services)), "no outage is under way")
     before = [len(records(service, LOST)) for service in services]
     ends: list[dict[str, Any]] = []
     yield ends
@@ -39,7 +37,6 @@ def _end_of_one(service: Service, before: int) -> dict[str, Any]:
     """Wait for the end of the one outage after those before, and return its record."""
     eventually(
         lambda: len(records(service, BACK)) > before,
-        PATIENCE,
         what=lambda: f"the outage ends:\n{service.log_text()}",
     )
     (began,) = records(service, LOST)[before:]

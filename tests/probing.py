@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from baking import clean_environment
+from ports import free_port
 from production.doctor.cli import main
-from served import free_port
 from waiting import eventually
-
-BOOT_TIME = 30.0
 
 APPS = Path(__file__).parent / "apps"
 
@@ -76,7 +74,7 @@ def plain_app(log_path: Path, *command: str) -> Iterator[str]:
             stderr=subprocess.STDOUT,
         )
     try:
-        eventually(lambda: _listens(port), BOOT_TIME, log_path.read_text)
+        eventually(lambda: _listens(port), log_path.read_text)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()

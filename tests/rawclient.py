@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
+from waiting import PATIENCE
+
 # Opcodes, section 5.2.
 CONTINUATION = 0x0
 TEXT = 0x1
@@ -43,9 +45,6 @@ _ACCEPT_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 PACKET_SEPARATOR = "\x1e"
 
 _POST_HEADERS = {"Content-Type": "text/plain;charset=UTF-8"}
-
-# Long enough for a busy machine; a wait that reaches it means that the server hangs.
-PATIENCE = 15.0
 
 
 class ConnectionEndedError(Exception):

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 import psutil
 
 from rawclient import (
-    PATIENCE,
     ConnectionEndedError,
     HandshakeRefusedError,
     HttpConnection,
@@ -66,9 +65,7 @@ def wait_for_workers(served: ServedProject, count: int = WORKERS) -> None:
                     clients.append(client)
             return {worker_of(client) for client in clients}
 
-    eventually(
-        lambda: len(found()) == count, 4 * PATIENCE, lambda: f"{count} workers\n{served.log_text()}"
-    )
+    eventually(lambda: len(found()) == count, lambda: f"{count} workers\n{served.log_text()}")
 
 
 @contextlib.contextmanager
@@ -83,7 +80,7 @@ def sessions_of_each_worker(
         found[worker_of(session)].append(session)
         return len(found) == count
 
-    eventually(complete, PATIENCE, lambda: f"sessions on {count} workers, not on {set(found)} only")
+    eventually(complete, lambda: f"sessions on {count} workers, not on {set(found)} only")
     try:
         for session in (sessions[0] for sessions in found.values()):
             session.connect_namespace()

@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from rawclient import PATIENCE
-from waiting import eventually
+from waiting import PATIENCE, eventually
 
 
 class Scrape:
@@ -57,14 +56,11 @@ def scrape(port: int) -> Scrape:
         return Scrape(answer.read().decode())
 
 
-def scrape_until(
-    port: int, condition: Callable[[Scrape], bool], within: float = PATIENCE
-) -> Scrape:
+def scrape_until(port: int, condition: Callable[[Scrape], bool]) -> Scrape:
     """Ask until the answer is as it should be: gauges are a second behind.
 
     :param port: the port of the loopback address in ``METRICS_BIND``.
     :param condition: what it should be.
-    :param within: seconds after which it should have been.
     """
     last: list[Scrape] = []
 
@@ -74,5 +70,5 @@ def scrape_until(
             return condition(last[0])
         return False
 
-    eventually(holds, within, lambda: f"the metrics are right; they are {[s.text for s in last]}")
+    eventually(holds, lambda: f"the metrics are right; they are {[s.text for s in last]}")
     return last[0]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from npm import JAVASCRIPT, node_with
-from rawclient import PATIENCE
+from waiting import PATIENCE
 
 
 def call_over_tls(
@@ -43,7 +43,7 @@ def call_over_tls(
         env={**os.environ, "NODE_EXTRA_CA_CERTS": str(authority)},
         capture_output=True,
         text=True,
-        timeout=4 * PATIENCE,
+        timeout=PATIENCE,
         check=False,
     )
     assert outcome.returncode == 0, outcome.stderr

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from baking import BakedProject, clean_environment
-from waiting import eventually
+from ports import free_port
+from waiting import PATIENCE, eventually
 
-BOOT_TIME = 30.0
-STOP_TIME = 30.0
+PORT_TAKEN = "Something else listens on"
 
 
 class ServedProject:
@@ -44,14 +42,14 @@ class ServedProject:
         port: int | None = None,
         program: tuple[str, ...] = (sys.executable, "-m", "gunicorn"),
     ) -> None:
-        port = port or free_port()
         self.host = host
         self.scheme = "http"
-        self.port = port
+        self.port = port or free_port()
+        self._may_move = port is None and "BIND" not in environment
         self._log_path = log_path
         self._command = [*prefix, *program, *arguments]
         self._directory = project.path
-        self._environment = {**clean_environment(), "BIND": f"{host}:{port}", **environment}
+        self._environment = {**clean_environment(), "BIND": f"{host}:{self.port}", **environment}
         self._process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -88,12 +86,15 @@ class ServedProject:
         return [record for record in records if isinstance(record, dict)]
 
     def wait_until_ready(self) -> None:
-        """Wait until it answers."""
+        """Wait until it answers, on another port if a program that is no test's has taken this one."""
         eventually(
             lambda: self.exit_status() is not None or self._answers(),
-            BOOT_TIME,
             what=lambda: f"the service answers; it wrote:\n{self.log_text()}",
         )
+        if self.exit_status() and self._may_move and PORT_TAKEN in self.log_text():
+            self.port, self._may_move = free_port(), False
+            self._environment["BIND"] = f"{self.host}:{self.port}"
+            self.start_again()
         assert self.exit_status() is None, self.log_text()
 
     def exit_status(self) -> int | None:
@@ -105,30 +106,28 @@ class ServedProject:
         self._process = self._start()
         self.wait_until_ready()
 
-    def wait(self, timeout: float = STOP_TIME) -> int:
+    def wait(self) -> int:
         """Wait for the master to exit by itself and return its exit status."""
-        return self._process.wait(timeout)
+        return self._process.wait(PATIENCE)
 
     def signal(self, number: int) -> None:
         """Send a signal to the master."""
         self._process.send_signal(number)
 
-    def stop(self) -> float:
-        """Ask the service to leave; return the seconds that it took."""
-        started_at = time.monotonic()
+    def stop(self) -> None:
+        """Ask the service to leave, and wait until it has left by itself."""
         if self.exit_status() is None:
             self._process.terminate()
         try:
-            self._process.wait(STOP_TIME)
+            self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
             raise
-        return time.monotonic() - started_at
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError):
-            urllib.request.urlopen(f"{self.url}/health/live", timeout=5).close()
+            urllib.request.urlopen(f"{self.url}/health/live", timeout=PATIENCE).close()
             return True
         return False
 
@@ -150,11 +149,3 @@ def serve(
         yield served
     finally:
         served.stop()
-
-
-def free_port() -> int:
-    """Return a port of the loopback address on which nothing listens now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

@@ -10,9 +10,7 @@ from pathlib import Path
 import psutil
 
 from baking import clean_environment
-from waiting import eventually
-
-PATIENCE = 60.0
+from waiting import PATIENCE, eventually
 
 
 class Stack:
@@ -38,7 +36,6 @@ class Stack:
         """Wait until it serves and return where."""
         eventually(
             lambda: "Serving" in self.output or self.process.poll() is not None,
-            PATIENCE,
             lambda: self.output,
         )
         found = re.search(r"Serving (\S+);", self.output)

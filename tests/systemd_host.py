@@ -19,12 +19,10 @@ from pathlib import Path
 import pytest
 
 from baking import BakedProject
-from served import STOP_TIME
-from waiting import eventually
+from waiting import PATIENCE, eventually
 
 TOOLS = ("systemctl", "unshare", "nsenter", "pivot_root")
 
-BOOT_TIME = 30.0
 
 PYTHON = Path("/opt/python")
 """Where the host has the interpreter of the tests, which may be below a home and hidden from services."""
@@ -97,7 +95,7 @@ class SystemdHost:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=2 * STOP_TIME,
+            timeout=PATIENCE,
             check=False,
         )
 
@@ -210,7 +208,6 @@ def systemd_host(directory: Path) -> Iterator[SystemdHost]:
         # A boot is over when its target is reached; "degraded" would do, but nothing has failed.
         eventually(
             lambda: host.run("systemctl", "is-system-running").stdout.strip() == "running",
-            BOOT_TIME,
             lambda: f"systemd is up: {log.read_text()}\n{host.journal()}",
         )
         yield host
@@ -218,7 +215,7 @@ def systemd_host(directory: Path) -> Iterator[SystemdHost]:
         # The first process of the namespace takes all others with it.
         process.kill()
         process.wait()
-        eventually(lambda: _removed(group), STOP_TIME, "the host's control groups are empty")
+        eventually(lambda: _removed(group), "the host's control groups are empty")
 
 
 def _control_groups() -> Path | None:
@@ -241,7 +238,7 @@ def _init_of(process: subprocess.Popen[bytes], log: Path) -> int:
                 return child
         return None
 
-    init = eventually(found, BOOT_TIME, lambda: f"systemd starts: {log.read_text()}")
+    init = eventually(found, lambda: f"systemd starts: {log.read_text()}")
     assert init
     return init
 

@@ -15,10 +15,9 @@ import pytest
 
 from baking import PROJECT_TEMPLATE, BakedProject, adopt, clean_environment
 from rawclient import http
-from waiting import eventually
+from waiting import PATIENCE, eventually
 
 APPS = Path(__file__).parent / "adopted"
-PATIENCE = 60.0
 
 # An app that has files of its own under the layer's names.
 THEIRS = {"gunicorn.conf.py": "workers = 3\n", "wsgi.py": "app = None\n", "Makefile": "test:\n"}
@@ -98,7 +97,7 @@ def stack(make: tuple[BakedProject, list[str]], tmp_path: Path) -> Iterator[Call
 
 @names(argvalues=["taken"])
 def test_the_whole_stack_serves_the_app(stack: Callable[[], str]) -> None:
-    eventually(lambda: re.search("Serving|Refusing", stack()), PATIENCE, stack)
+    eventually(lambda: re.search("Serving|Refusing", stack()), stack)
     found = re.search(r"Serving (\S+);", stack())
     assert found, stack()
     assert "ready, 1 worker" in stack()

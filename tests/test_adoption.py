@@ -25,6 +25,7 @@ from baking import (
     cookiecutter_config,
 )
 from existing_project import fault_of_folder
+from waiting import INSTALLATION, PATIENCE
 
 APP = """\
 from flask import Flask
@@ -99,7 +100,7 @@ def cookiecutter(folder: Path, *arguments: str) -> subprocess.CompletedProcess[s
         env=clean_environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -711,7 +712,7 @@ def test_make_installs_what_the_app_and_the_layer_require(
     requires("make")
     (folder / "requirements.txt").write_text("Flask==2.0.1\nWerkzeug==2.0.1\nflask-login\n")
     project: BakedProject = adopt(folder, "python run.py", async_mode="threading")
-    outcome = project.run("make", "install", timeout=600)
+    outcome = project.run("make", "install", timeout=INSTALLATION)
     assert outcome.returncode == 0, outcome.stdout
     assert "Flask==2.0.1: the layer brings a current release." in outcome.stdout
     assert "make lock pins releases" in outcome.stdout

@@ -14,9 +14,11 @@ import pytest
 import trustme
 
 from baking import adopt
+from ports import free_port
 from proxies import nginx
 from rawclient import http
-from served import ServedProject, free_port, serve
+from served import ServedProject, serve
+from waiting import PATIENCE
 
 APPS = Path(__file__).parent / "adopted"
 CLIENTS = Path(__file__).parent / "js"
@@ -69,7 +71,7 @@ def outcome_in_chromium(service: ServedProject, tmp_path: Path, node: str, chrom
             env={**os.environ, "CHROMIUM": chromium},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
     assert opened.returncode == 0, opened.stderr

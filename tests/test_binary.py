@@ -12,7 +12,8 @@ import pytest
 
 from baking import BakedProject, clean_environment, generate
 from rawclient import PollingSession, http, open_websocket
-from served import STOP_TIME, ServedProject
+from served import ServedProject
+from waiting import PATIENCE
 
 SECRET = "a-secret-for-tests-0123456789-abcdef"
 LARGEST = 32_000_000
@@ -97,7 +98,7 @@ def test_a_setting_that_is_refused_is_one_sentence(binary: Path) -> None:
         env=clean_environment() | {"SECRET_KEY": "secret"},
         capture_output=True,
         text=True,
-        timeout=STOP_TIME,
+        timeout=PATIENCE,
         check=False,
     )
     assert refused.returncode != 0

@@ -21,6 +21,7 @@ from observing import not_json
 from queues import Valkey, running
 from routed import WORKERS, wait_for_workers, workers
 from served import ServedProject, serve
+from waiting import PATIENCE
 
 SEED = int(os.environ.get("CHAOS_SEED", secrets.randbelow(1_000_000)))
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "120"))
@@ -28,9 +29,6 @@ CHANNELS = ("chaos-a", "chaos-b", "chaos-c")
 WATCHERS_PER_CHANNEL = 6
 INTERVAL = 0.05
 """Seconds between two messages of a channel."""
-
-SETTLING = 60.0
-"""Seconds that everyone has to come back when it is over."""
 
 
 class Chaos:
@@ -135,10 +133,10 @@ def test_nothing_is_lost_nothing_comes_twice_and_order_is_kept(bake: Bake, tmp_p
             chaos.strike()
 
         for publisher in publishers.values():
-            publisher.join(SETTLING + SECONDS)
+            publisher.join(PATIENCE + SECONDS)
             assert not publisher.is_alive(), chaos.done
         for channel in CHANNELS:
-            expect_everything(watchers[channel], count, within=SETTLING)
+            expect_everything(watchers[channel], count)
             assert publishers[channel].confirmed == {n: n for n in range(1, count + 1)}
         assert not not_json(served)
         assert not [record for record in served.records() if "exception" in record]

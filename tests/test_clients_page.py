@@ -19,10 +19,9 @@ from baking import TEMPLATE, Bake, clean_environment
 from production.browser import client
 from production.settings import Settings
 from served import ServedProject, serve
-from waiting import eventually
+from waiting import PATIENCE, eventually
 
 PAGE = (TEMPLATE / "docs/clients.md").read_text(encoding="utf-8")
-PATIENCE = 60.0
 
 
 class Follower:
@@ -57,7 +56,6 @@ class Follower:
         """Wait until it has printed a line so many times."""
         eventually(
             lambda: self.lines.count(line) >= times,
-            PATIENCE,
             what=lambda: f"{line!r} {times} times among {self.lines}",
         )
 
@@ -96,7 +94,7 @@ def test_the_python_client_misses_nothing(served: ServedProject, tmp_path: Path)
 
         (connected,) = [one for one in served.records() if one["event"] == "client connected"]
         os.kill(connected["process"], signal.SIGKILL)
-        eventually(lambda: _accepts(served, "meanwhile"), PATIENCE, "the other worker publishes")
+        eventually(lambda: _accepts(served, "meanwhile"), "the other worker publishes")
         follower.await_line("2 meanwhile")
         follower.await_line("subscribed", times=2)
         publish(served, "after")

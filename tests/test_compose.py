@@ -21,11 +21,12 @@ import yaml
 import queues
 from baking import Bake, BakedProject, adopt
 from nameserver import NameServer, answering
+from ports import free_port
 from production.process.configuration import CLOSING_TIME
 from production.settings import Settings, load_settings
 from proxies import expect_one_service, whole_nginx
-from rawclient import PATIENCE, PollingSession, http
-from served import ServedProject, free_port
+from rawclient import PollingSession, http
+from served import ServedProject
 from waiting import eventually
 
 APPS = Path(__file__).parent / "adopted"
@@ -217,7 +218,7 @@ def stack(bake: Bake, tmp_path: Path, valkey: queues.Valkey) -> Iterator[tuple[s
         assert "${" not in configuration
         url = stack.enter_context(whole_nginx(tmp_path, configuration, entry))
         # Until it has looked the name up, it has nobody to ask.
-        eventually(lambda: http("GET", f"{url}/health/ready").status == 200, PATIENCE)
+        eventually(lambda: http("GET", f"{url}/health/ready").status == 200)
         yield url, names
 
 
@@ -233,7 +234,7 @@ def test_nginx_finds_the_container_of_a_session(stack: tuple[str, NameServer]) -
         session = PollingSession(url)
         return session if session.sid.startswith(f"{first}.") else None
 
-    on_the_first = eventually(opened_on_the_first, PATIENCE, "nginx looks the name up again")
+    on_the_first = eventually(opened_on_the_first, "nginx looks the name up again")
     assert on_the_first is not None
     assert on_the_second.sid.startswith(f"{second}.")
     expect_one_service(url, on_the_first, on_the_second)

@@ -24,7 +24,7 @@ from baking import BakedProject, generate
 from docker_engine import Engine
 from namespaces import inside
 from proxies import expect_one_service
-from rawclient import PATIENCE, PollingSession, http, open_websocket
+from rawclient import PollingSession, http, open_websocket
 from routed import slot_of, worker_of
 from waiting import eventually
 
@@ -78,7 +78,6 @@ class Stack:
         self.compose(*UP, *options)
         eventually(
             lambda: http("GET", f"{URL}/health/live").status == 200,
-            PATIENCE,
             "nginx looks the name up again",
         )
 
@@ -153,7 +152,7 @@ def session_of_each(count: int) -> dict[str, PollingSession]:
         found.setdefault(host_of(session.sid), session)
         return len(found) == count
 
-    eventually(open_one, PATIENCE, lambda: f"sessions on {count} containers, not on {set(found)}")
+    eventually(open_one, lambda: f"sessions on {count} containers, not on {set(found)}")
     return found
 
 
@@ -282,7 +281,7 @@ def test_the_queue_is_started_again_when_it_dies(stack: Stack) -> None:
         found = stack.container("valkey")
         return (found["RestartCount"], found["State"]["Health"]["Status"]) == (1, "healthy")
 
-    eventually(is_back, PATIENCE, "Docker starts it again")
+    eventually(is_back, "Docker starts it again")
     stack.up()
     expect_service()
 
@@ -316,4 +315,4 @@ def test_for_development_an_edited_file_is_served_at_once(stack: Stack) -> None:
     module = stack.directory / "live_board" / "__init__.py"
     before = module.read_text()
     module.write_text(before.replace('TITLE="Live Board"', 'TITLE="Edited Board"'))
-    eventually(lambda: b"Edited Board" in http("GET", URL).body, PATIENCE, "the page has changed")
+    eventually(lambda: b"Edited Board" in http("GET", URL).body, "the page has changed")

@@ -12,8 +12,8 @@ import trustme
 
 from baking import Bake
 from chromium import SCREENSHOTS, failures_in_chromium, with_client
+from ports import free_port
 from proxies import nginx
-from served import free_port
 from stacks import Stack
 
 SITE = Template("server { listen 127.0.0.1:$port$tls; location / { $forward } $elsewhere }\n")

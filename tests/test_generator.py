@@ -26,6 +26,7 @@ from baking import (
     cookiecutter_config,
     generate,
 )
+from waiting import PATIENCE
 
 ANSWERS = json.loads((TEMPLATE / "cookiecutter.json").read_text())
 PUBLIC_KEYS = [
@@ -79,7 +80,7 @@ def cookiecutter(
         input=answers,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -16,10 +16,11 @@ import yaml
 
 from baking import Bake
 from npm import COMPILER_OPTIONS, JAVASCRIPT, MODULES, node_with, npm_tool, run
+from ports import free_port
 from production.observe import metrics
 from rawclient import open_websocket
 from scraping import Scrape, scrape_until
-from served import free_port, serve
+from served import serve
 
 Requires = Callable[[str], str]
 

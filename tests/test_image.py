@@ -18,10 +18,10 @@ import pytest
 
 import images
 from baking import Bake, BakedProject, adopt, generate
+from ports import free_port
 from production.process.alive import ANSWER_TIME
 from rawclient import PollingSession, http, open_websocket
-from served import BOOT_TIME, STOP_TIME, free_port
-from waiting import eventually
+from waiting import PATIENCE, eventually
 
 APPS = Path(__file__).parent / "adopted"
 SECRET = "a-secret-for-tests-0123456789-abcdef"
@@ -67,7 +67,7 @@ class RunningService:
                 return http("GET", f"{self.url}/health/ready").status == 200
             return False
 
-        eventually(is_ready, BOOT_TIME, self._output.read_text)
+        eventually(is_ready, self._output.read_text)
 
 
 @contextlib.contextmanager
@@ -146,7 +146,7 @@ def test_it_serves_and_leaves_on_time(
             assert ws.call("subscribe", {"channels": ["lobby"]})["ok"]
             service.process.send_signal(signal.SIGTERM)
             assert ws.until_closed()[-1].close_code == SERVICE_RESTART
-        assert service.process.wait(STOP_TIME) == 0, output.read_text()
+        assert service.process.wait(PATIENCE) == 0, output.read_text()
         checked = service.check()
         assert checked.returncode == 1
         assert re.fullmatch(r"127\.0\.0\.1:\d+ does not answer: .*\.\n", checked.stdout)
@@ -176,4 +176,4 @@ def test_an_adopted_app_runs_in_an_image(
         with open_websocket(service.url) as ws:
             ws.connect_namespace()
         service.process.send_signal(signal.SIGTERM)
-        assert service.process.wait(STOP_TIME) == 0
+        assert service.process.wait(PATIENCE) == 0

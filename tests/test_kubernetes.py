@@ -23,12 +23,13 @@ import queues
 from baking import PROJECT_TEMPLATE, Bake
 from nameserver import NameServer, answering
 from npm import MODULES, node_with, run
+from ports import free_port
 from production.observe import metrics
 from production.process.configuration import CLOSING_TIME
 from production.settings import Settings, load_settings
 from proxies import HANDSHAKE, expect_one_service, whole_nginx
-from rawclient import PATIENCE, PollingSession, http
-from served import ServedProject, free_port
+from rawclient import PollingSession, http
+from served import ServedProject
 from waiting import eventually
 
 MANIFESTS = "deploy/kubernetes"
@@ -447,7 +448,7 @@ def cluster(
         assert "${" not in configuration
         with whole_nginx(tmp_path, configuration, entry) as url:
             # Until it has looked the name up, it has nobody to ask.
-            eventually(lambda: http("GET", f"{url}/health/ready").status == 200, PATIENCE)
+            eventually(lambda: http("GET", f"{url}/health/ready").status == 200)
             yield url, names
 
 
@@ -457,7 +458,7 @@ def wait_for_the_first(url: str) -> None:
     def is_asked() -> bool:
         return str(http("GET", f"{url}/health").json()["process"]).startswith("pod-0.")
 
-    eventually(is_asked, PATIENCE, "the router looks the name up again")
+    eventually(is_asked, "the router looks the name up again")
 
 
 def test_the_router_finds_the_pod_of_a_session(

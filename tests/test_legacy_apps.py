@@ -27,10 +27,9 @@ from production.doctor.report import check_folder
 from rawclient import SocketIOClient, http, open_websocket
 from served import ServedProject, serve
 from visiting import LEAVINGS, Visitor
-from waiting import eventually
+from waiting import PATIENCE, eventually
 
 ROUNDS = 40
-PATIENCE = 15.0
 
 REQUEST_500 = re.compile(r'"[^"]*GET /socket\.io/\?EIO=4&transport=websocket HTTP/1\.1[^"]*" 500 -')
 
@@ -144,7 +143,6 @@ def test_the_old_stack_logs_a_500_for_each_direct_websocket_that_ends(
         visitor.open_directly(server.url, leave)
     eventually(
         lambda: server.assertions() == len(LEAVINGS),
-        PATIENCE,
         what=lambda: f"one assertion for each but the upgraded one in {server.log_text()}",
     )
     assert len(REQUEST_500.findall(server.log_text())) == len(LEAVINGS)
@@ -233,7 +231,6 @@ def test_the_migrated_app_takes_worse_abuse_in_silence(served: Serve, name: str,
         sessions = list(clients.map(lambda visit: visit(service.url), visitor.abuse(ROUNDS)))
     eventually(
         lambda: len(log.ended(*sessions)) >= len(sessions),
-        within=30,
         what=lambda: f"all {len(sessions)} sessions end; {len(log.ended(*sessions))} have",
     )
     visitor.refresh(service.url)
@@ -377,7 +374,6 @@ def test_the_trading_push_cleans_up_after_its_user_however_she_leaves(served: Se
             == service.log_text().count("   用户ID: 4")
             == len(LEAVINGS)
         ),
-        PATIENCE,
         what=lambda: f"the handlers of both namespaces know who left, in {service.log_text()}",
     )
     assert "可忽略" not in service.log_text()

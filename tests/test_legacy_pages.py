@@ -15,12 +15,12 @@ import pytest
 import legacy_stack
 from legacy_apps import LEGACY, SECRET, migrate
 from observing import LogMark
-from served import free_port, serve
-from waiting import eventually
+from ports import free_port
+from served import serve
+from waiting import PATIENCE, eventually
 
 BROWSER = Path(__file__).parent / "js" / "legacy_page.mjs"
 REFRESHES = 10
-PATIENCE = 15.0
 
 # What each page shows when its app works, told by the tab that stays while another is refreshed.
 SHOWS = {
@@ -60,7 +60,7 @@ def visit(requires: Callable[[str], str]) -> Visit:
             env={**os.environ, "CHROMIUM": chromium},
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=PATIENCE,
             check=False,
         )
         assert outcome.stdout, outcome.stderr
@@ -90,7 +90,6 @@ def test_each_refresh_leaves_a_500_on_the_old_stack(visit: Visit, tmp_path: Path
         assert seen["shown"], seen
         eventually(
             lambda: server.assertions() >= REFRESHES,
-            PATIENCE,
             what=lambda: f"an assertion for each refresh in {server.log_text()}",
         )
 

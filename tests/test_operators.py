@@ -22,7 +22,6 @@ from waiting import eventually
 
 APPS = Path(__file__).parent / "apps"
 ADOPTED = Path(__file__).parent / "adopted"
-PATIENCE = 20.0
 TOKEN = "a-token-for-operators-0123456789-abcdef"
 
 
@@ -57,7 +56,6 @@ class Watcher:
         """Wait until so many processes have shown themselves."""
         eventually(
             lambda: len(self.processes) >= count,
-            PATIENCE,
             what=lambda: f"{count} processes show themselves; these did: {self.processes}",
         )
 
@@ -65,7 +63,6 @@ class Watcher:
         """Wait for a log record, and return it."""
         return eventually(
             lambda: [each for each in self.records if each["event"] == event],
-            PATIENCE,
             what=lambda: f"{event!r} among {self.records[-10:]}",
         )[0]
 
@@ -90,7 +87,7 @@ def refusal(url: str, namespace: str = "/ops", **auth: Any) -> Any:
     try:
         with pytest.raises(socketio.exceptions.ConnectionError):
             client.connect(url, namespaces=[namespace], auth=auth)
-        return eventually(lambda: told, PATIENCE, "it is said why")[0]
+        return eventually(lambda: told, "it is said why")[0]
     finally:
         client.disconnect()
 
@@ -147,7 +144,7 @@ def test_operators_see_a_process_and_its_log(chatty: ServedProject) -> None:
         write(chatty, 2000, "after the flood")
         watcher.wait_for_record("after the flood")
         told = sum(each["event"] == "order placed" for each in watcher.records)
-        eventually(lambda: watcher.dropped + told >= 2000, PATIENCE, "the others are counted")
+        eventually(lambda: watcher.dropped + told >= 2000, "the others are counted")
     assert not [each for each in watcher.records if each["logger"] in {"socketio", "engineio"}]
     assert {each["logger"] for each in mark.loud()} == {"chatty"}
 
@@ -162,14 +159,13 @@ def test_admin_uis_see_the_totals(chatty: ServedProject) -> None:
         chatty.url, namespaces=["/admin"], auth={"username": "anyone", "password": TOKEN}
     )
     try:
-        eventually(lambda: client.transport() == "websocket", PATIENCE, "it upgrades")
+        eventually(lambda: client.transport() == "websocket", "it upgrades")
         client.emit("join", ("/", "lobby"), namespace="/admin")
         counted = eventually(
             lambda: (
                 {each["type"] for stats in seen for each in stats["aggregatedEvents"]}
                 >= {"packetsIn", "packetsOut", "bytesIn", "bytesOut"}
             ),
-            PATIENCE,
             what=lambda: f"packets are counted in {seen}",
         )
         assert counted
@@ -192,7 +188,6 @@ def test_admin_uis_see_everything_in_development(bake: Bake, tmp_path: Path) -> 
         def wait_for(event: str, part: str, after: int = 0) -> None:
             eventually(
                 lambda: any(name == event and part in str(data) for name, data in seen[after:]),
-                PATIENCE,
                 what=lambda: f"{event} with {part} among {seen[after:]}",
             )
 
@@ -209,7 +204,7 @@ def test_admin_uis_see_everything_in_development(bake: Bake, tmp_path: Path) -> 
             # With each ping a session is announced again, to Admin UIs that came later.
             wait_for("socket_connected", session, after=len(seen))
             admin.emit("_disconnect", ("/", False, session), namespace="/admin")
-            eventually(lambda: not visitor.connected, PATIENCE, "it disconnects a session")
+            eventually(lambda: not visitor.connected, "it disconnects a session")
         finally:
             visitor.disconnect()
             admin.disconnect()
@@ -264,14 +259,12 @@ def test_processes_come_and_go(bake: Bake, tmp_path: Path) -> None:
         valkey.stop()
         eventually(
             lambda: not _latest(watcher, own)["checks"]["message_queue"]["listening"],
-            PATIENCE,
             "the process that is watched says that it does not hear the queue",
         )
         valkey.start()
         back = len(watcher.snapshots)
         eventually(
             lambda: len({each["process"] for each in watcher.snapshots[back:]}) == 3,
-            PATIENCE,
             "all processes are seen again",
         )
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import trustme
 
 from baking import Bake
+from ports import free_port
 from queues import Link, running
-from rawclient import PATIENCE, http
-from served import ServedProject, free_port
+from rawclient import http
+from served import ServedProject
 from waiting import eventually
 
 
@@ -59,7 +60,6 @@ def test_a_queue_whose_certificate_nobody_vouches_for_is_used_as_the_documentati
         with started_as(line, bake, tmp_path / "web.log", REDIS_URL=url) as served:
             eventually(
                 lambda: http("GET", f"{served.url}/health/ready").status == 200,
-                PATIENCE,
                 served.log_text,
             )
             assert "lost" not in served.log_text()

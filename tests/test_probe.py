@@ -18,6 +18,7 @@ import pytest
 import trustme
 
 from baking import ASYNC_MODES, TEMPLATE, Bake, clean_environment
+from ports import free_port
 from probing import (
     HOST,
     UPGRADING,
@@ -39,10 +40,8 @@ from production.doctor.probe.wire.faults import Cut
 from proxies import nginx
 from queues import running
 from routed import wait_for_workers
-from served import ServedProject, free_port
-from waiting import eventually
-
-PATIENCE = 30.0
+from served import ServedProject
+from waiting import PATIENCE, eventually
 
 FEW = ("--clients", "2", "--refreshes", "2")
 NOT_IDLE = (*FEW, "--skip", "idle")
@@ -167,7 +166,7 @@ def test_two_plain_workers_lack_stickiness(tmp_path: Path) -> None:
             return steps if named(steps, "failed") else None
 
         # It does not while only one of the workers has begun to serve.
-        steps = eventually(complained, PATIENCE, "the second worker is noticed")
+        steps = eventually(complained, "the second worker is noticed")
     assert steps is not None
     assert "knows its own sessions only" in steps["polling"]["cause"]
     assert re.search(r"\d+ of 20 requests .* 400 by gunicorn", steps["polling"]["seen"])

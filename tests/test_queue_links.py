@@ -19,14 +19,14 @@ import socketio
 import trustme
 
 from baking import ASYNC_MODES, Bake, BakedProject, clean_environment
+from ports import free_port
 from production.realtime.emitter import EmitError, Emitter
 from queues import Link, Valkey, running
 from rawclient import http
-from served import free_port, serve
-from waiting import eventually
+from served import serve
+from waiting import PATIENCE, eventually
 
 APPS = Path(__file__).parent / "apps"
-PATIENCE = 15.0
 SERVICE = "linked"
 PASSWORD = "p@ss/w#rd?"
 
@@ -96,9 +96,7 @@ def behind_cluster(directory: Path) -> Iterator[str]:
     cluster = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     with running(directory, *cluster) as valkey, valkey.client as client:
         client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
-        eventually(
-            lambda: client.cluster("info")["cluster_state"] == "ok", PATIENCE, "the cluster is up"
-        )
+        eventually(lambda: client.cluster("info")["cluster_state"] == "ok", "the cluster is up")
         yield f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{valkey.port}"
 
 
@@ -136,7 +134,6 @@ def test_a_service_uses_the_queue_behind_each_form_of_url(
         # It is ready once a message of its own has come round.
         eventually(
             lambda: http("GET", f"{served.url}/health/ready").status == 200,
-            PATIENCE,
             what=lambda: f"it is ready; it wrote:\n{served.log_text()}",
         )
         received: list[Any] = []
@@ -145,14 +142,13 @@ def test_a_service_uses_the_queue_behind_each_form_of_url(
         client.connect(served.url)
         try:
             Emitter(url, SERVICE).emit("notice", {"text": "hello"})
-            eventually(lambda: received == [{"text": "hello"}], PATIENCE, "the notice arrives")
+            eventually(lambda: received == [{"text": "hello"}], "the notice arrives")
             assert client.call("join", "here", timeout=PATIENCE)
             assert http("GET", f"{served.url}/present?room=here").json()["count"] == 1
         finally:
             client.disconnect()
         eventually(
             lambda: http("GET", f"{served.url}/ticks").json()["count"],
-            PATIENCE,
             "the work of one process is done",
         )
         assert "lost" not in served.log_text()
@@ -190,7 +186,7 @@ def run_emit(project: BakedProject, *arguments: str, **environment: str) -> tupl
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     return result.returncode, result.stdout

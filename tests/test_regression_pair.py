@@ -53,7 +53,6 @@ def test_the_old_stack_asserts_when_a_direct_websocket_ends(
     LEAVINGS[leaving](ws)
     eventually(
         lambda: legacy_server.assertions() == before + 1,
-        within=30,
         what=lambda: f"one more assertion in {legacy_server.log_text()}",
     )
 
@@ -86,12 +85,10 @@ def test_the_generated_service_takes_the_same_abuse_in_silence(
     assert set(prober.results) == {("/health/live", 200), ("/health/ready", 200)}, prober.results
     eventually(
         lambda: open_sessions(served) == 0,
-        within=30,
         what=lambda: f"no session is left; there are {open_sessions(served)}",
     )
     eventually(
         lambda: descriptors(served) <= descriptors_before,
-        within=30,
         what=lambda: f"{descriptors(served)} descriptors fall to {descriptors_before}",
     )
     assert log.loud() == []

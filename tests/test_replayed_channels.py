@@ -30,9 +30,8 @@ from outages import one_outage
 from queues import Valkey, running
 from rawclient import RawWebSocket, SocketIOClient, encode_event
 from served import ServedProject, serve
-from waiting import eventually
+from waiting import PATIENCE, eventually
 
-PATIENCE = 15.0
 TRANSPORTS = ("websocket", "polling")
 
 
@@ -74,6 +73,15 @@ def pair(
             assert not [record for record in service.records() if "exception" in record]
 
 
+@pytest.fixture(autouse=True)
+def repaired(pair: Pair) -> Iterator[None]:
+    """Repair after each test what it did to the queue."""
+    yield
+    pair.queue.repair()
+    for service in pair.services:
+        service.wait_until_ready()
+
+
 @pytest.fixture
 def channel() -> str:
     """A channel of the test's own."""
@@ -104,7 +112,7 @@ def test_processes_that_are_killed(pair: Pair, channel: str) -> None:
     with watching(pair.urls, channel, TRANSPORTS * 3) as watchers:
         publisher.start()
         for service, count in zip(pair.services, (30, 90), strict=True):
-            eventually(all_have(watchers, count), PATIENCE)
+            eventually(all_have(watchers, count))
             worker(service).kill()
         publisher.join(PATIENCE)
         expect_everything(watchers, 150)
@@ -116,7 +124,7 @@ def test_a_queue_that_is_killed_and_comes_back(pair: Pair, channel: str) -> None
     publisher = Publisher(pair.urls, channel, 150)
     with one_outage(*pair.services), watching(pair.urls, channel, TRANSPORTS * 3) as watchers:
         publisher.start()
-        eventually(all_have(watchers, 30), PATIENCE)
+        eventually(all_have(watchers, 30))
         pair.queue.kill()
         for watcher in watchers[:2]:
             watcher.refresh()
@@ -134,9 +142,7 @@ def test_what_is_declined_during_an_outage_is_published_once_when_it_is_tried_ag
     headers_id = uuid.uuid4().hex
     with contextlib.closing(connect(pair.urls[0], "websocket")) as client:
         pair.queue.kill()
-        started_at = time.monotonic()
         declined = client.call("publish", message)
-        assert time.monotonic() - started_at < 4
         assert (declined["ok"], declined["error"]["code"]) == (False, "unavailable")
         assert declined["error"]["request_id"]
         refused = post(pair.urls[1], channel, 2, headers_id)
@@ -147,7 +153,6 @@ def test_what_is_declined_during_an_outage_is_published_once_when_it_is_tried_ag
         pair.queue.start()
         accepted = eventually(
             lambda: accepted_answer(client, message),
-            PATIENCE,
         )
         assert accepted
         assert accepted["sequence"] == client.call("publish", message)["sequence"] == 1
@@ -163,18 +168,15 @@ def test_a_frozen_queue_stops_nobody_but_who_publishes(pair: Pair, channel: str)
     with contextlib.closing(connect(pair.urls[0], "websocket")) as client:
         assert subscribe(client, channel, 0)["ok"]
         pair.queue.freeze()
-        try:
-            client.emit("publish", message, ack_id=99)
-            started_at = time.monotonic()
-            assert client.call("heartbeat", {"sent_at": 1.0}, timeout=PATIENCE)["ok"]
-            waited = time.monotonic() - started_at
-            # In threading mode the events of one session are handled one after the other.
-            assert waited < (4 if pair.mode == "threading" else 1)
-        finally:
-            pair.queue.thaw()
+        client.emit("publish", message, ack_id=99)
+        client.emit("heartbeat", {"sent_at": 1.0}, ack_id=100)
+        first, second = client.wait_for_packet("43"), client.wait_for_packet("43")
+        assert {first[:5], second[:5]} == {"4399[", "43100"}
+        # In threading mode the events of one session are handled one after the other.
+        assert first.startswith("43100[") or pair.mode == "threading"
+        pair.queue.thaw()
         answer = eventually(
             lambda: accepted_answer(client, message),
-            PATIENCE,
         )
         assert answer
         assert answer["sequence"] == 1
@@ -232,7 +234,7 @@ def test_more_than_a_client_may_have_waiting_is_replayed_as_fast_as_it_reads(
             if number % 90 == 89:
                 source.call("heartbeat", {"sent_at": 1.0})
         sent = {"channel": channel, "data": "last"}
-        eventually(lambda: source.call("publish", sent)["sequence"] > count, PATIENCE)
+        eventually(lambda: source.call("publish", sent)["sequence"] > count)
     for transport in TRANSPORTS:
         with contextlib.closing(connect(pair.urls[1], transport)) as client:
             answer = subscribe(client, channel, 0)
@@ -274,7 +276,7 @@ def test_bytes_come_back_as_bytes(pair: Pair, channel: str) -> None:
         assert isinstance(client, RawWebSocket)
         client.send_binary(b"\x00\xff")
         with contextlib.closing(connect(pair.urls[1], "websocket")) as other:
-            eventually(lambda: subscribe(other, channel, 0)["sequences"][channel] == 1, PATIENCE)
+            eventually(lambda: subscribe(other, channel, 0)["sequences"][channel] == 1)
     with contextlib.closing(connect(pair.urls[1], "websocket")) as other:
         other.emit("subscribe", {"channels": [channel], "after": {channel: 0}})
         assert '"_placeholder":true' in other.wait_for_packet("451-")
@@ -378,13 +380,13 @@ def test_without_a_queue(service: Callable[..., ServedProject], mode: str, chann
     assert sequences == [91, 91]
 
     with watching([served.url], channel, ["websocket"]) as [watcher]:
-        eventually(all_have([watcher], 91), PATIENCE)
+        eventually(all_have([watcher], 91))
         # What it kept is gone with it, and the client is told.
         worker(served).kill()
-        eventually(lambda: watcher.gaps, PATIENCE, "the gap is said")
+        eventually(lambda: watcher.gaps, "the gap is said")
         assert watcher.gaps == [{"from": 92, "to": None}]
         post(served.url, channel, 1)
-        eventually(all_have([watcher], 92), PATIENCE)
+        eventually(all_have([watcher], 92))
         check_new_epoch(watcher)
 
 

@@ -8,11 +8,11 @@ import pytest
 import requests
 import socketio
 
-from adopting import PATIENCE, STARTS, Serve, adopted_projects, assert_clean_end, served
+from adopting import STARTS, Serve, adopted_projects, assert_clean_end, served
 from baking import ASYNC_MODES
 from observing import LogMark
-from served import free_port
-from waiting import eventually
+from ports import free_port
+from waiting import PATIENCE, eventually
 
 __all__ = ["adopted_projects", "served"]
 
@@ -98,7 +98,7 @@ def test_a_factory_with_blueprints(served: Serve, start: str) -> None:
     failed = client.call("fail", timeout=PATIENCE)
     assert failed["error"]["code"] == "internal"
     assert client.call("echo", {"still": "there"}) == {"still": "there"}
-    eventually(lambda: "a bug of the app" in app.service.log_text(), PATIENCE, "the bug is logged")
+    eventually(lambda: "a bug of the app" in app.service.log_text(), "the bug is logged")
 
 
 def test_a_factory_that_returns_a_tuple_behind_a_login_on_its_own_path(served: Serve) -> None:
@@ -142,7 +142,7 @@ def test_pushers_of_every_kind(served: Serve) -> None:
         seen.add(client.next("push"))
         return seen >= wanted
 
-    eventually(all_push, PATIENCE, what=lambda: f"each pusher pushes; {seen} do")
+    eventually(all_push, what=lambda: f"each pusher pushes; {seen} do")
     assert_clean_end(app)
 
 
@@ -155,12 +155,12 @@ def test_calls_of_flask_socketio_4(served: Serve) -> None:
     assert client.next("whispered") == "psst"
     assert client.call("work") == "started"
     assert client.call("work") == "busy"
-    eventually(lambda: client.call("work") == "started", PATIENCE, "the task has ended")
+    eventually(lambda: client.call("work") == "started", "the task has ended")
     assert client.call("late") == "registered before init_app"
     assert client.call("later") == "registered after init_app"
     sid = other.get_sid()
     other.disconnect()
-    eventually(lambda: app.get("/gone").json()["gone"] == [sid], PATIENCE, "it was told, once")
+    eventually(lambda: app.get("/gone").json()["gone"] == [sid], "it was told, once")
     named = {record["where"] for record in app.service.records() if "where" in record}
     assert {"server.py:21", "server.py:22"} <= named
     assert_clean_end(app)
@@ -241,7 +241,7 @@ def test_a_terminal_that_all_clients_write_to(served: Serve) -> None:
         output += first.next("output")
         return all(output.count(f"<{number}>") == 2 for number in range(20))
 
-    eventually(all_written, PATIENCE, what=lambda: f"all is written; got {output}")
+    eventually(all_written, what=lambda: f"all is written; got {output}")
     assert_clean_end(app)
 
 

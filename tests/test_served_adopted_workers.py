@@ -17,11 +17,12 @@ import psutil
 import pytest
 import requests
 
-from adopting import PATIENCE, Adopted, Client, Serve, adopted_projects, assert_clean_end, served
+from adopting import Adopted, Client, Serve, adopted_projects, assert_clean_end, served
 from baking import ASYNC_MODES, BakedProject, clean_environment
+from ports import free_port
 from production.realtime.emitter import Emitter
-from served import free_port, serve
-from waiting import eventually
+from served import serve
+from waiting import PATIENCE, eventually
 
 __all__ = ["adopted_projects", "served"]
 
@@ -78,7 +79,7 @@ def connect_everywhere(app: Adopted, *namespaces: str, **options: Any) -> list[C
             found.setdefault((client.worker, transport), client)
         return len(found) == 4
 
-    eventually(complete, PATIENCE, lambda: f"clients of both workers, not only {set(found)}")
+    eventually(complete, lambda: f"clients of both workers, not only {set(found)}")
     return list(found.values())
 
 
@@ -90,7 +91,7 @@ def holder(app: Adopted) -> int:
         begun[:] = app.logged(event="turn begins", work="the work of the app's start")
         return bool(begun)
 
-    eventually(one, PATIENCE, "the work has begun")
+    eventually(one, "the work has begun")
     process: int = begun[-1]["process"]
     return process
 
@@ -111,7 +112,7 @@ def wait_until_read(port: int, sockets: int) -> None:
         states = {one.status for one in having}
         return len(having) == sockets and states <= {psutil.CONN_LISTEN, psutil.CONN_NONE}
 
-    eventually(bound, PATIENCE, f"port {port} is read")
+    eventually(bound, f"port {port} is read")
 
 
 @in_each_mode
@@ -178,7 +179,7 @@ def test_a_pusher_runs_once_and_in_another_worker_when_its_own_is_killed(
         def all_moved() -> bool:
             return all(holder(app) != process for app, process in zip(apps, first, strict=True))
 
-        eventually(all_moved, 2 * PATIENCE, "other workers do the work")
+        eventually(all_moved, "other workers do the work")
         for app in apps:
             for client in connect_everywhere(app):
                 assert_one_after_the_other(client)
@@ -231,7 +232,7 @@ def test_the_queue_that_the_app_shares_with_its_tasks_stays_the_app_s(
         cwd=app.path,
         env={**clean_environment(), "ORDERS_QUEUE": orders},
         check=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     clients[0].emit("cancel", "o1")
     clients[-1].emit("cancel", "o1")

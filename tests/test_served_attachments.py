@@ -14,9 +14,9 @@ from baking import ASYNC_MODES
 from following import connect
 from rawclient import encode_event
 from served import ServedProject
+from waiting import PATIENCE
 
 APPS = Path(__file__).parent / "apps"
-PATIENCE = 60.0
 TASKS, EVENTS = 8, 100
 
 

@@ -16,9 +16,9 @@ from baking import ASYNC_MODES
 from npm import node_with
 from observing import LogMark
 from served import ServedProject
+from waiting import PATIENCE
 
 CLIENTS = Path(__file__).parent / "js"
-PATIENCE = 20.0
 TRANSPORTS = (["polling", "websocket"], ["websocket"], ["polling"])
 
 pytestmark = pytest.mark.parametrize("mode", ASYNC_MODES)
@@ -36,7 +36,7 @@ def test_the_javascript_client_is_served(
         [node, str(CLIENTS / "client_matrix.mjs"), served.url],
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=PATIENCE,
         check=False,
     )
     checks = [json.loads(line) for line in outcome.stdout.splitlines()]

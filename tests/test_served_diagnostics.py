@@ -10,8 +10,7 @@ import requests
 
 from baking import ASYNC_MODES
 from served import ServedProject
-
-PATIENCE = 15.0
+from waiting import PATIENCE
 
 pytestmark = pytest.mark.parametrize("mode", ASYNC_MODES)
 

@@ -13,10 +13,9 @@ from baking import ASYNC_MODES, Bake
 from observing import LogMark
 from rawclient import http
 from served import ServedProject, serve
-from waiting import eventually
+from waiting import PATIENCE, eventually
 
 APPS = Path(__file__).parent / "apps"
-PATIENCE = 10.0
 SECRET = "a secret detail"
 
 PROGRAM = {"Accept": "application/json"}
@@ -103,7 +102,7 @@ def test_a_view_that_raises_is_logged_once_and_signalled(faulty: ServedProject) 
     mark = LogMark(faulty)
     answer = http("GET", f"{faulty.url}/explode", headers={"X-Request-ID": "chosen-by-a-proxy"})
     assert answer.headers["x-request-id"] == "chosen-by-a-proxy"
-    eventually(lambda: tracebacks(mark), PATIENCE, "the traceback is logged")
+    eventually(lambda: tracebacks(mark), "the traceback is logged")
     (record,) = tracebacks(mark)
     assert record["level"] == "error"
     assert record["request_id"] == "chosen-by-a-proxy"
@@ -121,7 +120,7 @@ def test_an_event_that_raises_is_logged_once_and_acknowledged_as_failed(
     assert answer["ok"] is False
     assert answer["error"]["code"] == "internal"
     assert SECRET not in answer["error"]["message"]
-    eventually(lambda: tracebacks(mark), PATIENCE, "the traceback is logged")
+    eventually(lambda: tracebacks(mark), "the traceback is logged")
     (record,) = tracebacks(mark)
     assert record["level"] == "error"
     assert record["request_id"] == answer["error"]["request_id"]
@@ -141,7 +140,7 @@ def test_a_disconnect_handler_without_parameters_runs_once(
     before = runs()
     mark = LogMark(faulty)
     connect(namespace).disconnect()
-    eventually(lambda: runs() > before, PATIENCE, "the handler ran")
+    eventually(lambda: runs() > before, "the handler ran")
     mark.wait_for_end()
     assert runs() == before + 1
     assert not mark.loud()
@@ -157,7 +156,6 @@ def test_a_connect_handler_that_declines_or_breaks_refuses_the_client(
     assert SECRET not in str(refusal.value)
     eventually(
         lambda: any(record["event"] == "client refused" for record in mark.records()),
-        PATIENCE,
         "the refusal is logged",
     )
     assert len(tracebacks(mark)) == (1 if namespace == "/broken" else 0)
@@ -171,7 +169,7 @@ def test_a_client_that_is_connecting_receives_no_broadcast(
     client.on("*", lambda event, data: received.append((event, data)), namespace="/slow")
     client.connect(faulty.url, namespaces=["/slow"], auth={"accept": True}, wait_timeout=PATIENCE)
     try:
-        eventually(lambda: received, PATIENCE, "the greeting arrives")
+        eventually(lambda: received, "the greeting arrives")
     finally:
         client.disconnect()
     assert received == [("greeting", "hello")]

@@ -12,8 +12,6 @@ from routed import workers
 from served import ServedProject, serve
 from waiting import eventually
 
-PATIENCE = 30.0
-
 
 def kept_to_one(served: ServedProject) -> str:
     """Wait until the service says why it keeps to one worker, and it has no more; return the reason."""
@@ -22,8 +20,8 @@ def kept_to_one(served: ServedProject) -> str:
         events = [str(record["event"]) for record in served.records()]
         return [event for event in events if event.startswith("One worker goes on to serve. ")]
 
-    (refusal,) = eventually(refusals, PATIENCE, served.log_text)
-    eventually(lambda: len(workers(served)) == 1, PATIENCE, served.log_text)
+    (refusal,) = eventually(refusals, served.log_text)
+    eventually(lambda: len(workers(served)) == 1, served.log_text)
     return refusal
 
 
@@ -43,7 +41,7 @@ def test_a_reload_adds_no_worker_that_would_not_hear_the_other(bake: Bake, tmp_p
             settings.write("WEB_CONCURRENCY=3\n")
         served.signal(signal.SIGHUP)
         assert "3 workers were asked for, but without a message queue" in kept_to_one(served)
-        eventually(lambda: before[0] not in workers(served), PATIENCE, served.log_text)
+        eventually(lambda: before[0] not in workers(served), served.log_text)
         assert len(workers(served)) == 1
         assert served.log_text().count("Booting worker") == 2
 

@@ -13,11 +13,10 @@ import pytest
 
 from baking import Bake, clean_environment
 from observing import ENDED, LogMark, not_json
+from ports import free_port
 from rawclient import http, open_websocket
-from served import ServedProject, free_port
-from waiting import eventually
-
-PATIENCE = 20.0
+from served import ServedProject
+from waiting import PATIENCE, eventually
 
 Start = Callable[..., ServedProject]
 
@@ -27,7 +26,7 @@ def test_a_session_leaves_one_line_when_it_begins_and_one_when_it_ends(service: 
     mark = LogMark(served)
     with open_websocket(served.url) as client:
         session = client.connect_namespace()["sid"]
-        eventually(lambda: mark.records(), PATIENCE, "the beginning is logged")
+        eventually(lambda: mark.records(), "the beginning is logged")
         client.close_cleanly()
     mark.wait_for_end(session)
     begin, end = (record for record in mark.records() if record["session"] == session)

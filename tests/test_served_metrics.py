@@ -15,19 +15,13 @@ import pytest
 import requests
 
 from baking import ASYNC_MODES, Bake
+from ports import free_port
 from queues import Valkey, running
-from rawclient import (
-    PATIENCE,
-    HandshakeRefusedError,
-    PollingSession,
-    RawWebSocket,
-    http,
-    open_websocket,
-)
+from rawclient import HandshakeRefusedError, PollingSession, RawWebSocket, http, open_websocket
 from routed import worker_of
 from scraping import Scrape, scrape, scrape_until
-from served import ServedProject, free_port, serve
-from waiting import eventually
+from served import ServedProject, serve
+from waiting import PATIENCE, eventually
 
 APPS = Path(__file__).parent / "apps"
 WORKERS = 2
@@ -126,7 +120,7 @@ def before(measured: Measured) -> Scrape:
         gauges = metrics.total("socketio_sessions") + metrics.total("socketio_send_buffer_messages")
         return metrics.total("socketio_connects_total") == ended and gauges == 0
 
-    return scrape_until(measured.port, is_quiet, within=60)
+    return scrape_until(measured.port, is_quiet)
 
 
 @contextlib.contextmanager
@@ -338,7 +332,7 @@ def test_a_killed_worker_takes_its_gauges_along_and_no_count(
         # The listener is started again with the next worker.
         listener = measured.listener()
         listener.kill()
-        eventually(lambda: not listener.is_running(), PATIENCE, "the listener is gone")
+        eventually(lambda: not listener.is_running(), "the listener is gone")
         measured.workers()[0].kill()
         measured.killed_sessions += 2
         half = scrape_until(
@@ -368,7 +362,7 @@ def test_a_reload_keeps_the_counts_and_is_answered_throughout(
         scrapes.append(measured.scrape())
         return not old & {process.pid for process in measured.workers()}
 
-    eventually(replaced, 2 * PATIENCE, "the old workers are gone")
+    eventually(replaced, "the old workers are gone")
     now = measured.wait_for_workers()
     for earlier, later in pairwise([*scrapes, now]):
         assert later.fell_behind(earlier) == {}
@@ -407,7 +401,7 @@ def test_a_worker_that_cannot_be_replaced_is_missed(bake: Bake, tmp_path: Path) 
         with (project.path / "live_board/events.py").open("a") as module:
             module.write("import what_is_not_there\n")
         service.workers()[0].kill()
-        eventually(lambda: "the others serve on" in served.log_text(), PATIENCE, served.log_text)
+        eventually(lambda: "the others serve on" in served.log_text(), served.log_text)
         missing = scrape_until(port, lambda metrics: serving(metrics) < WORKERS)
         assert missing.total(CONFIGURED) == WORKERS
         served.signal(signal.SIGTTIN)
@@ -433,7 +427,7 @@ def test_nothing_is_left_behind_for_good(bake: Bake, tmp_path: Path) -> None:
         children = psutil.Process(killed.pid).children()
         os.kill(killed.pid, signal.SIGKILL)
         killed.wait()
-        eventually(lambda: not any(c.is_running() for c in children), PATIENCE, "all have left")
+        eventually(lambda: not any(c.is_running() for c in children), "all have left")
     # It is there still, unless a service of another test has started meanwhile.
     with serve(bake(), tmp_path / "stopped", **environment) as stopped:
         assert not left.exists()
@@ -469,7 +463,7 @@ def test_an_address_that_is_taken_is_said_once_and_tried_again(bake: Bake, tmp_p
                 events = [record["event"] for record in second.records()]
                 return [event for event in events if event.startswith(beginning)]
 
-            eventually(lambda: records("metrics are not served"), PATIENCE, "it is said")
+            eventually(lambda: records("metrics are not served"), "it is said")
             first.stop()
-            eventually(lambda: records("metrics are served"), PATIENCE, "it is taken over")
+            eventually(lambda: records("metrics are served"), "it is taken over")
             assert len(records("metrics are not served")) == 1

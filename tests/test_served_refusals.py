@@ -11,6 +11,7 @@ import pytest
 
 from baking import Bake, clean_environment
 from served import ServedProject
+from waiting import PATIENCE
 
 FAULTS = {
     "no secret": ((), {"SECRET_KEY": ""}, "SECRET_KEY is missing"),
@@ -83,7 +84,7 @@ def test_a_fault_is_refused_by_name_and_with_the_fix(
     assert "Refusing to start" in served.log_text()
     assert "Traceback" not in served.log_text()
     with pytest.raises(OSError, match="refused"):
-        socket.create_connection(("127.0.0.1", served.port), timeout=5)
+        socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE)
 
 
 def test_all_faults_of_the_settings_are_named_at_once(bake: Bake, tmp_path: Path) -> None:

@@ -19,9 +19,8 @@ import socketio
 
 from baking import ASYNC_MODES, Bake
 from npm import node_with
-from observing import LogMark
+from observing import LogMark, cpu_seconds
 from rawclient import (
-    PATIENCE,
     ConnectionEndedError,
     HandshakeRefusedError,
     HttpConnection,
@@ -47,7 +46,7 @@ from routed import (
     workers,
 )
 from served import ServedProject, serve
-from waiting import eventually
+from waiting import INSTALLATION, PATIENCE, eventually
 
 MATRIX = Path(__file__).parent / "js" / "client_matrix.mjs"
 
@@ -104,7 +103,11 @@ def test_the_javascript_client_works_over_every_transport(
     node = node_with("socket.io-client", requires)
     mark = LogMark(served)
     run = subprocess.run(
-        [node, str(MATRIX), served.url], capture_output=True, text=True, timeout=300, check=False
+        [node, str(MATRIX), served.url],
+        capture_output=True,
+        text=True,
+        timeout=INSTALLATION,
+        check=False,
     )
     checks = [json.loads(line) for line in run.stdout.splitlines()]
     failed = {check["check"]: check["detail"] for check in checks if not check["ok"]}
@@ -296,8 +299,7 @@ def test_an_oversize_head_is_refused(
 
 def test_a_head_that_never_ends_is_given_up(served: ServedProject, mode: str) -> None:
     with sessions_of_each_worker(served) as sessions, contextlib.ExitStack() as stack:
-        before = cpu_seconds(served)
-        started_at = time.monotonic()
+        before, began_at = cpu_seconds(served), time.monotonic()
         connections = []
         for session in sessions.values():
             for length in (5, 30, 60, len(head("GET", session.target)) - 2):
@@ -307,10 +309,9 @@ def test_a_head_that_never_ends_is_given_up(served: ServedProject, mode: str) ->
                 connections.append(connection)
         for connection in connections:
             with contextlib.suppress(ConnectionEndedError):
-                assert connection.read_to_end(started_at + PATIENCE) == b""
-        assert time.monotonic() - started_at < PATIENCE
-        # It waits and does not look again and again: gunicorn's own ticks cost something as well.
-        assert cpu_seconds(served) - before < 1.5
+                assert connection.read_to_end(began_at + PATIENCE) == b""
+        # It waits and does not look again and again, which would take all of a core.
+        assert cpu_seconds(served) - before < (time.monotonic() - began_at) / 2
         for session in sessions.values():
             assert session.post("3").status == 200
 
@@ -346,13 +347,11 @@ def test_an_id_that_nobody_gave_gets_400(served: ServedProject, mode: str, sid: 
         target = f"/socket.io/?EIO=4&transport=polling&sid={sid}"
         with contextlib.closing(HttpConnection(served.url)) as connection:
             for _ in range(8):
-                started_at = time.monotonic()
                 connection.send(
                     f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode("utf-8", "surrogateescape")
                 )
                 answer = connection.response()
                 assert answer.status == 400
-                assert time.monotonic() - started_at < 2
                 if answer.headers.get("connection") == "close":
                     break
 
@@ -382,13 +381,12 @@ def test_ten_thousand_hand_overs_cost_no_descriptor(served: ServedProject, mode:
             return good
 
         alternate(100)
-        quiet = eventually(lambda: steady_descriptors(served), PATIENCE, "the workers are quiet")
+        quiet = eventually(lambda: steady_descriptors(served), "the workers are quiet")
         mark = LogMark(served)
         with ThreadPoolExecutor(4) as pool:
             assert list(pool.map(alternate, [2500] * 4)) == [2500] * 4
         eventually(
             lambda: all(now <= then + 1 for now, then in zip(counts(served), quiet, strict=True)),
-            PATIENCE,
             lambda: f"descriptors: {counts(served)}, at first {quiet}",
         )
         assert not mark.loud()
@@ -404,11 +402,6 @@ def steady_descriptors(served: ServedProject) -> list[int]:
     before = counts(served)
     time.sleep(1)
     return before if before == counts(served) else []
-
-
-def cpu_seconds(served: ServedProject) -> float:
-    """Return the processor time of all workers so far."""
-    return sum(sum(worker.cpu_times()[:2]) for worker in workers(served))
 
 
 # What the app is told
@@ -432,9 +425,7 @@ def test_the_address_of_a_client_travels_with_its_connection(own: Start, mode: s
         join_namespace_again = head("GET", f"/socket.io/?EIO=4&transport=polling&sid={sid}")
         other_client.send(b"PROXY TCP4 203.0.113.1 203.0.113.2 1 2\r\n" + join_namespace_again)
         assert other_client.response().status == 400
-    eventually(
-        lambda: len(connected_addresses(mark)) == len(clients), PATIENCE, "all have connected"
-    )
+    eventually(lambda: len(connected_addresses(mark)) == len(clients), "all have connected")
     # The connect handler is told the address of the connection that opened the session.
     assert sorted(connected_addresses(mark)) == [f"192.0.2.{n}" for n in range(len(clients))]
     for client, _ in clients:
@@ -460,16 +451,14 @@ def test_a_killed_worker_is_replaced_and_disturbs_nobody_else(own: Start, mode: 
         acknowledged: list[dict[str, object]] = []
         client.on("connection_ack", acknowledged.append)
         client.connect(served.url, transports=["polling"], wait_timeout=PATIENCE)
-        eventually(lambda: acknowledged, PATIENCE, "the client is there")
+        eventually(lambda: acknowledged, "the client is there")
         doomed = worker_of(str(client.eio.sid))
         psutil.Process(int(str(acknowledged[0]["process_id"]))).kill()
-        eventually(lambda: len(acknowledged) == 2, PATIENCE, "the client is back")
+        eventually(lambda: len(acknowledged) == 2, "the client is back")
         assert worker_of(str(client.eio.sid)) != doomed
 
         with contextlib.closing(HttpConnection(served.url)) as connection:
-            started_at = time.monotonic()
             assert refusal_of(connection, sessions.pop(doomed)).status == 400
-            assert time.monotonic() - started_at < 2
             for session in sessions.values():
                 assert post(connection, session, "3").status == 200
         wait_for_workers(served)
@@ -525,10 +514,10 @@ def test_a_reload_lets_old_and_new_workers_overlap(own: Start, mode: str) -> Non
                 return worker_of(client) not in old
             return False
 
-        eventually(only_new, PATIENCE, "new sessions begin on new workers")
+        eventually(only_new, "new sessions begin on new workers")
         for session in sessions.values():
             assert session.post("3").status == 400
-    eventually(lambda: len(workers(served)) == WORKERS, PATIENCE, "the old workers have left")
+    eventually(lambda: len(workers(served)) == WORKERS, "the old workers have left")
     wait_for_workers(served)
     with sessions_of_each_worker(served) as sessions:
         assert not old & set(sessions)
@@ -539,18 +528,18 @@ def test_a_worker_that_was_added_takes_its_share(own: Start, mode: str) -> None:
     served = own(WEB_CONCURRENCY="2")
     clients: list[SocketIOClient] = [open_websocket(served.url) for _ in range(8)]
     served.signal(signal.SIGTTIN)
-    eventually(lambda: len(workers(served)) == 3, PATIENCE, "there are three workers")
+    eventually(lambda: len(workers(served)) == 3, "there are three workers")
 
     def emptiest() -> bool:
         clients.append(open_websocket(served.url))
         return len(spread(clients)) == 3
 
-    eventually(emptiest, PATIENCE, "the third is given sessions")
+    eventually(emptiest, "the third is given sessions")
     with sessions_of_each_worker(served, 3) as sessions:
         for session in sessions.values():
             assert session.post("3").status == 200
     served.signal(signal.SIGTTOU)
-    eventually(lambda: len(workers(served)) == 2, PATIENCE, "there are two workers")
+    eventually(lambda: len(workers(served)) == 2, "there are two workers")
     for client in clients:
         end(client)
     wait_for_workers(served, 2)

@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 
 from baking import Bake, clean_environment
+from ports import free_port
 from rawclient import http
-from served import ServedProject, free_port
-from waiting import eventually
-
-PATIENCE = 30.0
+from served import ServedProject
+from waiting import PATIENCE, eventually
 
 
 class InTerminal:
@@ -63,7 +62,7 @@ def in_terminal(bake: Bake, requires: Callable[[str], str]) -> Iterator[InTermin
     """The service, started in a terminal."""
     service = InTerminal(bake().path, requires("setsid"))
     try:
-        eventually(service.accepts, PATIENCE, "it listens")
+        eventually(service.accepts, "it listens")
         yield service
     finally:
         service.stop()
@@ -79,9 +78,7 @@ def test_a_reload_is_one_while_the_terminal_is_there(in_terminal: InTerminal) ->
     service = in_terminal
     (before,) = _children(service.process.pid)
     service.process.send_signal(signal.SIGHUP)
-    eventually(
-        lambda: before not in _children(service.process.pid), PATIENCE, "it has a new worker"
-    )
+    eventually(lambda: before not in _children(service.process.pid), "it has a new worker")
     assert service.accepts()
 
 

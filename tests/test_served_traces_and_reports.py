@@ -14,10 +14,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from baking import ASYNC_MODES
 from observing import not_json
-from rawclient import PATIENCE, PollingSession, open_websocket
+from rawclient import PollingSession, open_websocket
 from receivers import Receiver, receiving
 from served import ServedProject
-from waiting import eventually
+from waiting import PATIENCE, eventually
 
 APPS = Path(__file__).parent / "apps"
 
@@ -77,7 +77,6 @@ def test_requests_and_events_are_traced_and_their_errors_reported(
         wanted = {"GET /explode", "connect /", "explode /", "subscribe /"}
         eventually(
             lambda: wanted <= spans(collector).keys(),
-            PATIENCE,
             lambda: f"the spans arrive; there are {spans(collector).keys()}",
         )
         traced = spans(collector)
@@ -91,7 +90,6 @@ def test_requests_and_events_are_traced_and_their_errors_reported(
 
         eventually(
             lambda: len(reports(sentry)) >= 3,
-            PATIENCE,
             lambda: f"the reports arrive; there are {reports(sentry)}",
         )
         reported = {report["transaction"]: report for report in reports(sentry)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +14,12 @@ import socketio
 
 from baking import Bake
 from observing import LogMark
+from ports import free_port
 from proxies import nginx, on_loopback
-from rawclient import PATIENCE, PollingSession, http, open_websocket
+from rawclient import PollingSession, http, open_websocket
 from routed import wait_for_workers
-from served import ServedProject, free_port
-from waiting import eventually
+from served import ServedProject
+from waiting import PATIENCE, eventually
 
 SITES = ("hosts", "sticky")
 ALL_SITES = (*SITES, "one-host")
@@ -148,11 +148,9 @@ def test_requests_are_routed_by_the_host_id(
         while host_of(session.sid) != "web-2":
             session = PollingSession(url)
         hosts["web-1"].stop()
-        started_at = time.monotonic()
         for _ in range(10):
             with contextlib.closing(open_websocket(url)) as client:
                 assert host_of(client.sid) == "web-2"
-        assert time.monotonic() - started_at < 5
         assert session.post("3").status == 200
 
 
@@ -175,4 +173,4 @@ def test_requests_are_routed_by_a_cookie(
                 seen.add(host_of(str(client.sid)))
             return seen == set(hosts)
 
-        eventually(both, 4 * PATIENCE, "both hosts have had sessions")
+        eventually(both, "both hosts have had sessions")

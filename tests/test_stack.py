@@ -15,8 +15,8 @@ from baking import Bake
 from queues import running
 from rawclient import http, open_websocket
 from routed import spread
-from stacks import PATIENCE, Stack
-from waiting import eventually
+from stacks import Stack
+from waiting import PATIENCE, eventually
 
 
 def lives(process: psutil.Process) -> bool:
@@ -61,7 +61,7 @@ def test_it_serves_with_four_workers_behind_nginx_and_leaves_nothing(
         "nginx",
     ]
     assert http("GET", f"{url}/health/ready").headers["server"].startswith("nginx")
-    eventually(lambda: workers_that_welcome(url) == 4, PATIENCE, "all workers take sessions")
+    eventually(lambda: workers_that_welcome(url) == 4, "all workers take sessions")
     for transports in (["polling", "websocket"], ["websocket"], ["polling"]):
         with socketio.SimpleClient() as client:
             client.connect(url, transports=transports)
@@ -90,6 +90,6 @@ def test_a_part_that_ends_ends_the_stack_with_a_sentence(start: type[Stack]) -> 
     parts = stack.parts()
     nginx.kill()
     assert stack.process.wait(PATIENCE) == 1
-    eventually(lambda: not [part for part in parts if lives(part)], PATIENCE, "nothing is left")
+    eventually(lambda: not [part for part in parts if lives(part)], "nothing is left")
     assert "nginx ended with status -9" in stack.output
     assert "Traceback" not in stack.output

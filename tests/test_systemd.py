@@ -21,19 +21,18 @@ from pathlib import Path
 import pytest
 
 from baking import ASYNC_MODES, Bake, BakedProject, clean_environment
+from ports import free_port
 from production.doctor.checks import limits
 from production.doctor.report import check_folder
 from production.process.configuration import CLOSING_TIME, ROOM_FOR_HTTP
 from production.process.service_worker import OTHER_DESCRIPTORS
 from production.settings import Settings
-from served import STOP_TIME, free_port
-from waiting import eventually
+from waiting import PATIENCE, eventually
 
 UNITS = "deploy/systemd"
 EXPOSURE = 1.5
 """What the units' documentation says of `systemd-analyze security`, from 0 (best) to 10."""
 
-PATIENCE = 30.0
 SPARE_SECONDS = 3
 """What a supervisor has to be more patient than the service, see DRAIN_SECONDS in .env.example."""
 
@@ -233,7 +232,7 @@ def stopped(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes
         yield process
     finally:
         process.terminate()
-        process.wait(STOP_TIME)
+        process.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("mode", ASYNC_MODES)
@@ -244,7 +243,6 @@ def test_readiness_is_reported_by_a_worker_and_the_watchdog_is_fed(
     with stopped(systemd.start(bake(), log, mode, WATCHDOG_USEC="200000")):
         eventually(
             lambda: systemd.reports().count("WATCHDOG=1") >= 3,
-            PATIENCE,
             lambda: f"the watchdog is fed; the log:\n{log.read_text()}",
         )
         heard = systemd.reports()
@@ -270,12 +268,12 @@ def test_bind_does_not_count_and_a_reload_leaves_systemds_socket_open(
 
     said_at_the_start = set_bind()
     with stopped(systemd.start(project, log, "threading")) as master:
-        eventually(lambda: systemd.reports() == ["READY=1"], PATIENCE, log.read_text)
+        eventually(lambda: systemd.reports() == ["READY=1"], log.read_text)
         assert said_at_the_start in log.read_text()
         said_at_the_reload = set_bind()
         master.send_signal(signal.SIGHUP)
-        eventually(lambda: systemd.reports() == ["READY=1"] * 2, PATIENCE, log.read_text)
-        eventually(lambda: "Worker exiting" in log.read_text(), PATIENCE, log.read_text)
+        eventually(lambda: systemd.reports() == ["READY=1"] * 2, log.read_text)
+        eventually(lambda: "Worker exiting" in log.read_text(), log.read_text)
         assert said_at_the_reload in log.read_text()
         with urllib.request.urlopen(f"{systemd.url}/health/live", timeout=PATIENCE) as answer:
             assert answer.status == 200

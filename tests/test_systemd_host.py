@@ -19,15 +19,14 @@ import pytest
 from adopting import APPS, STARTS
 from baking import ASYNC_MODES, Bake, BakedProject, adopt
 from following import Publisher, all_have, expect_everything, watching
+from ports import free_port
 from queues import running
 from rawclient import open_websocket
 from scraping import scrape_until
-from served import free_port
 from systemd_host import TOOLS, SystemdHost, systemd_host
-from waiting import eventually
+from waiting import PATIENCE, eventually
 
 UNIT = "live-board"
-PATIENCE = 60.0
 
 SERVICE_RESTART = 1012
 
@@ -148,16 +147,14 @@ def test_a_reload_replaces_the_workers_and_drops_nobody(
         master = service.show("MainPID")
         count = 60
         with watching([service.url], "news", ["websocket", "polling"] * 4) as watchers:
-            eventually(lambda: all(each.sessions for each in watchers), PATIENCE, "all are there")
+            eventually(lambda: all(each.sessions for each in watchers), "all are there")
             publisher = Publisher([service.url], "news", count, interval=0.1)
             publisher.start()
-            eventually(all_have(watchers, 5), PATIENCE, "all receive")
+            eventually(all_have(watchers, 5), "all receive")
             service.host.systemctl("reload", UNIT)
-            expect_everything(watchers, count, within=PATIENCE)
+            expect_everything(watchers, count)
             publisher.join(PATIENCE)
-            eventually(
-                lambda: all(each.sessions >= 2 for each in watchers), PATIENCE, "all moved over"
-            )
+            eventually(lambda: all(each.sessions >= 2 for each in watchers), "all moved over")
         assert service.show("MainPID") == master
         assert service.show("NRestarts") == "0"
 
@@ -191,10 +188,10 @@ def test_a_restart_refuses_nobody(service: Installed, host: SystemdHost) -> None
 
     with ThreadPoolExecutor() as pool:
         clients = [pool.submit(ask) for _ in range(4)]
-        eventually(lambda: len(answers) >= 20, PATIENCE, "clients are answered")
+        eventually(lambda: len(answers) >= 20, "clients are answered")
         host.systemctl("restart", UNIT)
         before = len(answers)
-        eventually(lambda: len(answers) >= before + 20, PATIENCE, "they are again")
+        eventually(lambda: len(answers) >= before + 20, "they are again")
         enough.set()
         # A client that was refused, or cut, raises here.
         for client in clients:
@@ -207,7 +204,7 @@ def test_a_service_that_hangs_is_started_anew(service: Installed, host: SystemdH
     with host.amended(f"{UNIT}.service", "[Service]\nWatchdogSec=2\n"):
         service.start()
         host.systemctl("kill", "--signal=STOP", f"{UNIT}.service")
-        eventually(lambda: service.show("NRestarts") == "1", PATIENCE, "the watchdog has bitten")
+        eventually(lambda: service.show("NRestarts") == "1", "the watchdog has bitten")
         assert "Watchdog timeout" in host.journal()
         assert service.answer() == 200
 
@@ -218,7 +215,7 @@ def test_a_service_that_cannot_start_is_tried_until_it_can(
     service.configure(SECRET_KEY="short")
     host.systemctl("start", "--no-block", f"{UNIT}.socket", f"{UNIT}.service")
     # More often than systemd's own patience with a unit (DefaultStartLimitBurst=5).
-    eventually(lambda: int(service.show("NRestarts")) > 5, PATIENCE, host.journal)
+    eventually(lambda: int(service.show("NRestarts")) > 5, host.journal)
     assert "SECRET_KEY has 5 characters" in host.journal()
     with ThreadPoolExecutor() as pool:
         # Who comes meanwhile waits.

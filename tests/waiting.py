@@ -8,19 +8,28 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PATIENCE = 120.0
+"""Seconds after which what a test waits for counts as what never comes, everywhere.
+
+It only has to tell "never" from "late" on a machine that is busy with other things: what comes at
+once costs no time at all.
+"""
+
+INSTALLATION = 900.0
+"""Seconds that a command may take which asks a package index."""
+
 _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 0.1
 
 
-def eventually(condition: Callable[[], T], within: float, what: str | Callable[[], str] = "") -> T:
-    """Call ``condition`` until it returns something true, and return that.
+def eventually(condition: Callable[[], T], what: str | Callable[[], str] = "") -> T:
+    """Call a condition until it returns something true, and return that.
 
-    ``within`` is the number of seconds after which the test has failed. It only has to tell "never"
-    from "late", so it is chosen generously; a condition that holds at once costs no time at all.
-    ``what`` says what was waited for; given as a function, it is called when the wait has failed,
-    so that the message can show the state at that moment.
+    :param condition: what is to come true.
+    :param what: what was waited for; given as a function, it is called when the wait has failed, so
+        that the message can show the state at that moment.
     """
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + PATIENCE
     pause = _FIRST_PAUSE
     while True:
         result = condition()
@@ -28,6 +37,6 @@ def eventually(condition: Callable[[], T], within: float, what: str | Callable[[
             return result
         if time.monotonic() >= deadline:
             described = what() if callable(what) else what
-            raise AssertionError(f"not within {within:g} s: {described or condition}")
+            raise AssertionError(f"not within {PATIENCE:g} s: {described or condition}")
         time.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_PAUSE)

@@ -14,16 +14,11 @@ class Follower {
     this.sequences = [];
     this.epoch = "";
     this.gaps = [];
-    this.absences = [];
     this.reasons = [];
-    this.lostAt = null;
     this.subscribed = new Promise((resolve) => { this.resolve = resolve; });
     this.socket = io(url, { transports: this.transports, forceNew: true });
     this.socket.on("connect", () => this.subscribe());
-    this.socket.on("disconnect", (reason) => {
-      this.lostAt ??= performance.now();
-      this.reasons.push(reason);
-    });
+    this.socket.on("disconnect", (reason) => this.reasons.push(reason));
     this.socket.on("connect_error", (error) => this.reasons.push(`${error.message} ${error.description ?? ""}`));
     this.socket.on("update", (update) => {
       this.sequences.push(update.sequence);
@@ -45,14 +40,12 @@ class Follower {
       if (this.socket.connected) setTimeout(() => this.subscribe(), 100);
       return;
     }
-    if (this.lostAt !== null) this.absences.push(Math.round(performance.now() - this.lostAt));
-    this.lostAt = null;
     this.resolve();
   }
 
   report() {
-    const { channel, transports, sequences, gaps, absences, reasons } = this;
-    console.log(JSON.stringify({ channel, transports, sequences, gaps, absences, reasons }));
+    const { channel, transports, sequences, gaps, reasons } = this;
+    console.log(JSON.stringify({ channel, transports, sequences, gaps, reasons }));
     this.socket.disconnect();
   }
 }

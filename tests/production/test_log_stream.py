@@ -24,6 +24,7 @@ from production.observe.log_stream import (
     muted,
 )
 from production.observe.logs import record_formatter
+from waiting import PATIENCE
 
 
 @pytest.fixture
@@ -267,7 +268,7 @@ def test_threads_of_the_system_and_green_ones_log_together(mode: str) -> None:
         env={**os.environ, "PYTHONPATH": str(PROJECT_TEMPLATE)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert outcome.stdout == "16000\n", outcome.stderr

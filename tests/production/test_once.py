@@ -13,8 +13,7 @@ from structlog.testing import capture_logs
 import production
 from production.once import Turn, TurnOver
 from production.settings import load_settings
-
-PATIENCE = 10.0
+from waiting import PATIENCE
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from baking import PROJECT_TEMPLATE, clean_environment
+from waiting import PATIENCE
 
 # A name server that takes its time, and a session that has something to do meanwhile.
 RESOLVE_SLOWLY = """
@@ -45,7 +46,7 @@ def test_a_slow_name_server_blocks_nobody_else(mode: str) -> None:
         env=clean_environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert result.returncode == 0, result.stderr

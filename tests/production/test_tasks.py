@@ -10,8 +10,7 @@ from typing import Any
 
 from production.realtime.inbox import MAX_PENDING, Inbox
 from production.realtime.timers import Timers
-
-PATIENCE = 5.0
+from waiting import PATIENCE
 
 
 class Threads:

@@ -23,9 +23,9 @@ from wsproto.events import (
 )
 
 from production.realtime.websocket import ProtocolViolation, WebSocket, handshake_fault
+from waiting import PATIENCE
 
 LIMIT = 1000
-PATIENCE = 5.0
 
 
 class Peer:

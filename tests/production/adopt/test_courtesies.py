@@ -17,6 +17,7 @@ from production.adopt import call_sites
 from production.adopt.courtesies import accept_broadcast_flag, let_tasks_say_whether_they_live
 from production.observe.current import CurrentEvent, current_event
 from production.realtime.manager import LocalManager
+from waiting import PATIENCE
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_green_threads_take_turns_at_writing_to_a_descriptor(manner: str, compla
         env=clean_environment(),
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=PATIENCE,
         check=False,
     )
     assert outcome.returncode == (1 if complaint else 0), outcome.stderr

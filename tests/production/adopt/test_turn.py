@@ -17,8 +17,7 @@ from production.adopt.gate import Gate
 from production.adopt.turn import TITLE, StartContest
 from production.realtime.redis_connection import connect, name
 from production.settings import load_settings
-
-PATIENCE = 10.0
+from waiting import PATIENCE
 
 
 @pytest.fixture
