@@ -22,9 +22,12 @@ demo: $(VENV)/.demo ## Generate a default project into build/demo and run all of
 	@$(MAKE) --no-print-directory -C $(DEMO) install $(if $(NPM),assets)
 	@$(MAKE) --no-print-directory -C $(DEMO) stack PORT=$(or $(PORT),5000)
 
+# Any number is an order of its own, the same one each time: make test ORDER=7
+ORDERED := $(if $(ORDER),-p randomly --randomly-seed=$(ORDER) --randomly-dont-reset-seed)
+
 test: $(VENV)/.test javascript ## Run every test
-	$(BIN)/python -m pytest -m 'not alone' --numprocesses 4 --dist worksteal; status=$$?; \
-	$(BIN)/python -m pytest -m alone && exit $$status
+	$(BIN)/python -m pytest $(ORDERED) -m 'not alone' --numprocesses 4 --dist worksteal; status=$$?; \
+	$(BIN)/python -m pytest $(ORDERED) -m alone && exit $$status
 
 bench: $(VENV)/.test javascript ## Measure the service beside stock Flask-SocketIO and Node, for about seven minutes
 	PYTHONPATH=tests $(BIN)/python -m bench
