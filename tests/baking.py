@@ -12,7 +12,7 @@ from typing import Protocol
 
 from cookiecutter.main import cookiecutter
 
-from waiting import INSTALLATION
+from waiting import WHOLE_PROGRAM
 
 TEMPLATE = Path(__file__).resolve().parent.parent
 PROJECT_TEMPLATE = TEMPLATE / "{{cookiecutter.project_slug}}"
@@ -35,7 +35,9 @@ class BakedProject:
 
     path: Path
 
-    def run(self, *command: str, timeout: float = INSTALLATION) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, timeout: float = WHOLE_PROGRAM
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command inside the project and return what it printed, whatever its exit status."""
         return subprocess.run(
             command,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from baking import BakedProject
-from waiting import PATIENCE
+from waiting import WHOLE_PROGRAM
 
 SCRIPTS = Path(__file__).parent / "js"
 SCREENSHOTS = Path(__file__).parent.parent / "build" / "screenshots"
@@ -54,7 +54,7 @@ def failures_in_chromium(
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    watchdog = threading.Timer(PATIENCE, process.kill)
+    watchdog = threading.Timer(WHOLE_PROGRAM, process.kill)
     watchdog.start()
     checks = []
     try:

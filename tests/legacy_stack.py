@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from waiting import INSTALLATION, eventually
+from waiting import WHOLE_PROGRAM, eventually
 
 PINS = (
     "flask==3.1.2",
@@ -93,7 +93,7 @@ def install() -> Path:
             shutil.rmtree(home, ignore_errors=True)
             venv.create(home, with_pip=True, symlinks=True)
             command = [str(python), "-m", "pip", "install", "--no-deps", "--quiet"]
-            subprocess.run([*command, *REQUIREMENTS], check=True, timeout=INSTALLATION)
+            subprocess.run([*command, *REQUIREMENTS], check=True, timeout=WHOLE_PROGRAM)
             complete.touch()
     return python
 

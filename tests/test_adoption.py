@@ -25,7 +25,7 @@ from baking import (
     cookiecutter_config,
 )
 from existing_project import fault_of_folder
-from waiting import INSTALLATION, PATIENCE
+from waiting import PATIENCE, WHOLE_PROGRAM
 
 APP = """\
 from flask import Flask
@@ -712,7 +712,7 @@ def test_make_installs_what_the_app_and_the_layer_require(
     requires("make")
     (folder / "requirements.txt").write_text("Flask==2.0.1\nWerkzeug==2.0.1\nflask-login\n")
     project: BakedProject = adopt(folder, "python run.py", async_mode="threading")
-    outcome = project.run("make", "install", timeout=INSTALLATION)
+    outcome = project.run("make", "install", timeout=WHOLE_PROGRAM)
     assert outcome.returncode == 0, outcome.stdout
     assert "Flask==2.0.1: the layer brings a current release." in outcome.stdout
     assert "make lock pins releases" in outcome.stdout

@@ -13,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from baking import ASYNC_MODES, ODD_TEXT, Bake, BakedProject, generate
-from waiting import INSTALLATION
+from waiting import WHOLE_PROGRAM
 
 
 @pytest.fixture(scope="module", params=ASYNC_MODES)
@@ -91,7 +91,7 @@ def listed_by_git(project: BakedProject, *options: str) -> list[str]:
 
 
 def make(project: BakedProject, *arguments: str) -> str:
-    outcome = project.run("make", *arguments, timeout=INSTALLATION)
+    outcome = project.run("make", *arguments, timeout=WHOLE_PROGRAM)
     assert outcome.returncode == 0, outcome.stdout
     return outcome.stdout
 

@@ -46,7 +46,7 @@ from routed import (
     workers,
 )
 from served import ServedProject, serve
-from waiting import INSTALLATION, PATIENCE, eventually
+from waiting import PATIENCE, WHOLE_PROGRAM, eventually
 
 MATRIX = Path(__file__).parent / "js" / "client_matrix.mjs"
 
@@ -106,7 +106,7 @@ def test_the_javascript_client_works_over_every_transport(
         [node, str(MATRIX), served.url],
         capture_output=True,
         text=True,
-        timeout=INSTALLATION,
+        timeout=WHOLE_PROGRAM,
         check=False,
     )
     checks = [json.loads(line) for line in run.stdout.splitlines()]

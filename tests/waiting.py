@@ -15,8 +15,8 @@ It only has to tell "never" from "late" on a machine that is busy with other thi
 once costs no time at all.
 """
 
-INSTALLATION = 900.0
-"""Seconds that a command may take which asks a package index."""
+WHOLE_PROGRAM = 900.0
+"""Seconds after which a program of many steps counts as hanging: an installation, a visit of a browser."""
 
 _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 0.1

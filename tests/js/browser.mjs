@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
-export const PATIENCE = 30_000;
+export const PATIENCE = 120_000;
 
 // Without these, Chromium looks for its maker's hosts; as root it refuses to run in a sandbox.
 export const FLAGS = [

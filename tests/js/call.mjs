@@ -20,7 +20,7 @@ async function settled(engine) {
 socket.on("connect_error", fail);
 socket.on("connect", async () => {
   await settled(socket.io.engine);
-  const answer = await socket.timeout(15000).emitWithAck(event, JSON.parse(data)).catch(fail);
+  const answer = await socket.timeout(120_000).emitWithAck(event, JSON.parse(data)).catch(fail);
   console.log(JSON.stringify({ transport: socket.io.engine.transport.name, answer }));
   socket.close();
 });

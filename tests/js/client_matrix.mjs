@@ -9,8 +9,8 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { io } from "socket.io-client";
 
-const WAIT = 10_000;
-const WATCHDOG = 300_000;
+const WAIT = 120_000;
+const WATCHDOG = 600_000;
 const LARGE = 900_000;
 const OVERSIZE = 2_000_000;
 const BURST = 100;

@@ -1,11 +1,10 @@
 // node diagnostics.mjs ADDRESSES DIRECTORY: the page /diagnostics over good ways to a service and broken ones.
 // ADDRESSES is JSON, the address of the page for each case. Screenshots go into DIRECTORY.
 
-import { check, sticksOut, violations, withBrowser } from "./browser.mjs";
+import { check, PATIENCE, sticksOut, violations, withBrowser } from "./browser.mjs";
 
 const [argument, directory] = process.argv.slice(2);
 const addresses = JSON.parse(argument);
-const PATIENCE = 90_000;
 
 const all = (names, cause) => Object.fromEntries(names.map((name) => [name, cause]));
 
