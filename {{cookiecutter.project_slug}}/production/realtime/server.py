@@ -31,6 +31,7 @@ from production.realtime.origins import origin_policy
 from production.realtime.packets import MalformedPacket, StrictPacket
 from production.realtime.queue import QueueManager
 from production.realtime.reasons import ALL_REASONS, Reason
+from production.realtime.rooms import check_room
 from production.realtime.websocket import CLOSE_PROTOCOL_ERROR
 from production.settings import Settings
 
@@ -139,6 +140,30 @@ class Server(socketio.Server):  # type: ignore[misc]
             )
         self._binary_packet.pop(eio_sid, None)
         super()._handle_eio_disconnect(eio_sid, reason)
+
+    def enter_room(self, sid: str, room: Any, namespace: str | None = None) -> None:
+        """Put a client into a room.
+
+        :raises ValueError: if the room is ``None``.
+        """
+        check_room("join_room", room)
+        super().enter_room(sid, room, namespace=namespace)
+
+    def leave_room(self, sid: str, room: Any, namespace: str | None = None) -> None:
+        """Take a client out of a room.
+
+        :raises ValueError: if the room is ``None``.
+        """
+        check_room("leave_room", room)
+        super().leave_room(sid, room, namespace=namespace)
+
+    def close_room(self, room: Any, namespace: str | None = None) -> None:
+        """Take everyone out of a room.
+
+        :raises ValueError: if the room is ``None``.
+        """
+        check_room("close_room", room)
+        super().close_room(room, namespace=namespace)
 
     def _handle_event_internal(self, server: Any, sid: str, eio_sid: str, *event: Any) -> None:
         handle = partial(super()._handle_event_internal, server, sid, eio_sid, *event)
