@@ -79,7 +79,10 @@ class Session(Socket):  # type: ignore[misc]
         self._writer_lock = threading.Lock()
         self.inbox = Inbox(server)
         self.backlog = Backlog(server.max_queued_messages, server.max_queued_bytes)
-        #: More about the reason for which the session ended, for the log.
+        #: By which address its client is counted, see production/http/proxy.py.
+        self.address: str | None = None
+        #: Why the session ended, and more about it for the log.
+        self.end_reason: str | None = None
         self.end_detail = ""
         # Why this session must end, once that is decided, and what a WebSocket client is told.
         self._verdict: tuple[str, str] | None = None
@@ -307,9 +310,10 @@ class Session(Socket):  # type: ignore[misc]
         """
         if self.closing or self.closed:
             return
-        reason, self.end_detail = self._verdict or (reason, detail)
-        super().close(wait=False, abort=abort or self.upgraded, reason=reason)
+        self.end_reason, self.end_detail = self._verdict or (reason, detail)
+        super().close(wait=False, abort=abort or self.upgraded, reason=self.end_reason)
         self.server.sockets.pop(self.sid, None)
+        self.server.admission.leave(self.address)
         if self.websocket:
             # Upstream has put the end into the queue.
             self._wake_writer()
