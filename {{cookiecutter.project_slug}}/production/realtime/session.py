@@ -18,6 +18,7 @@ from engineio.payload import Payload
 from engineio.socket import Socket
 
 from production.observe import metrics
+from production.observe.lag import progress
 from production.realtime.attachments import Attachment, attachments_of, parts_of
 from production.realtime.backlog import Backlog
 from production.realtime.frames import encode_frame
@@ -176,6 +177,7 @@ class Session(Socket):  # type: ignore[misc]
 
         :raises EngineIOError: if a client has no business sending it, or the session is ending.
         """
+        progress.mark()
         if self._verdict:
             raise exceptions.SocketIsClosedError
         if pkt.packet_type not in (PONG, MESSAGE, UPGRADE, CLOSE):
@@ -310,6 +312,7 @@ class Session(Socket):  # type: ignore[misc]
         """
         if self.closing or self.closed:
             return
+        progress.mark()
         self.end_reason, self.end_detail = self._verdict or (reason, detail)
         super().close(wait=False, abort=abort or self.upgraded, reason=self.end_reason)
         self.server.sockets.pop(self.sid, None)
