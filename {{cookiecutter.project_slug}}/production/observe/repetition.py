@@ -4,8 +4,8 @@ A client that is refused ten thousand times would otherwise fill the disk, and h
 alike that one client causes, the first :data:`MOST_LINES` of a period are written; one more says how many were
 left out. A period is a second, and twice as long after each in which lines were left out.
 
-Only the layer's and gunicorn's lines are counted, and everyone's tracebacks: what an app has to say of its
-clients is its own business.
+Only the lines of the layer and of the servers beneath it are counted, and everyone's tracebacks: what an app
+has to say of its clients is its own business.
 """
 
 from __future__ import annotations
@@ -38,8 +38,11 @@ LONGEST_PERIOD = 64.0
 MOST_KINDS = 5_000
 """Kinds of lines, of one client each, that are remembered; the one that was seen longest ago goes first."""
 
-OURS = ("production", "gunicorn")
+COUNTED = ("production", "gunicorn", "engineio", "socketio", "werkzeug")
 """Loggers whose lines are counted even if they tell of no exception."""
+
+ACCESS = "gunicorn.access"
+"""The logger of all requests, whose lines are wanted one by one by whoever asks for them."""
 
 
 class Summary(NamedTuple):
@@ -126,7 +129,8 @@ class Repetition(logging.Filter):
         if client is None:
             return True
         error = _exception(record)
-        if error is None and record.name.partition(".")[0] not in OURS:
+        is_counted = record.name.partition(".")[0] in COUNTED and record.name != ACCESS
+        if error is None and not is_counted:
             return True
         session = _session(record)
         kind = (client, session, *_place(record, error))

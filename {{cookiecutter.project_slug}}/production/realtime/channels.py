@@ -123,9 +123,10 @@ class Channels:
 
     def leave(self, sid: str, channel: str) -> None:
         """Let a session no longer receive the updates of a channel."""
+        room = room_of(channel)
         with self._lock:
             self._joining.discard((sid, channel))
-            self._server.leave_room(sid, room_of(channel), namespace=NAMESPACE)
+            self._server.leave_room(sid, room, namespace=NAMESPACE)
 
     def watched(self, sid: str) -> list[str]:
         """Return the channels that a session watches, in alphabetical order."""
