@@ -105,7 +105,7 @@ def test_the_longer_a_flood_goes_on_the_less_is_written(log: Log) -> None:
 def test_nobody_else_loses_a_line(log: Log) -> None:
     log.cause(CLIENT, 100)
     log.cause("192.0.2.2", 1)
-    log.cause(CLIENT, 1, "something else", session="s")
+    log.cause(CLIENT, 1, "something else")
     log.cause(None, 100)
     assert log.lines()[MOST_LINES:] == [
         ("refused", None),

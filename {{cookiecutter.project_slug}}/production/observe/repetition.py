@@ -195,12 +195,14 @@ def _session(record: logging.LogRecord) -> str | None:
 
 
 def _place(record: logging.LogRecord, error: BaseException | None) -> tuple[Hashable, ...]:
-    """Return where a line comes from: its text may be the client's."""
-    logged_at = (record.name, record.pathname, record.lineno)
-    if error is None:
-        return logged_at
-    raised_at = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    return (*logged_at, type(error), *raised_at[-1:])
+    """Return where a line comes from: unless it is the layer's, its text may be the client's."""
+    place: list[Hashable] = [record.name, record.pathname, record.lineno]
+    if record.name.startswith("production."):
+        place.append(_text(record))
+    if error is not None:
+        raised_at = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+        place.append((type(error), *raised_at[-1:]))
+    return tuple(place)
 
 
 def _text(record: logging.LogRecord) -> str:
