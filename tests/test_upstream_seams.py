@@ -39,6 +39,7 @@ import socketio.manager
 import socketio.packet
 import socketio.pubsub_manager
 import socketio.server
+import werkzeug.middleware.proxy_fix
 import wsproto.connection
 
 SEAMS: dict[str, list[Callable[..., Any] | type]] = {
@@ -73,6 +74,9 @@ SEAMS: dict[str, list[Callable[..., Any] | type]] = {
         socketio.manager.Manager.emit,
         socketio.pubsub_manager.PubSubManager.emit,
         socketio.pubsub_manager.PubSubManager._handle_emit,
+        socketio.pubsub_manager.PubSubManager._handle_enter_room,
+        socketio.pubsub_manager.PubSubManager._handle_leave_room,
+        socketio.pubsub_manager.PubSubManager._handle_close_room,
     ],
     "production/realtime/contexts.py": [
         flask.Flask.request_context,
@@ -106,6 +110,7 @@ SEAMS: dict[str, list[Callable[..., Any] | type]] = {
         gunicorn.http.unreader.Unreader,
         gunicorn.http.unreader.SocketUnreader,
     ],
+    "production/http/proxy.py": [werkzeug.middleware.proxy_fix.ProxyFix],
     "production/adopt": [
         flask.Flask.run,
         flask.cli.locate_app,
@@ -145,6 +150,10 @@ FINGERPRINTS = {
     "socketio.manager.Manager.emit": "566510ea2de39d65",
     "socketio.pubsub_manager.PubSubManager.emit": "d26eb5218961eb56",
     "socketio.pubsub_manager.PubSubManager._handle_emit": "f1fb64e2d84161f6",
+    "socketio.pubsub_manager.PubSubManager._handle_enter_room": "f4a5a3619d98fd7f",
+    "socketio.pubsub_manager.PubSubManager._handle_leave_room": "4770a107c5a258b5",
+    "socketio.pubsub_manager.PubSubManager._handle_close_room": "5b06fc1b87c62e0c",
+    "werkzeug.middleware.proxy_fix.ProxyFix": "41cf042d4ad4636d",
     "flask.app.Flask.request_context": "749e859aaeb91b1b",
     "flask.app.Flask.create_url_adapter": "066133a70e406d12",
     "flask.ctx.RequestContext.__init__": "64e04eb6fbcbae6a",

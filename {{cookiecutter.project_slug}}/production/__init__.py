@@ -66,7 +66,9 @@ def surround(app: Flask, socketio: SocketIO, settings: Settings, *, adopted: boo
     contexts.init_app(app)
     outage = outage_of(socketio.server.manager)
     channels = open_channels(socketio.server, settings, outage)
-    state = ServiceState(settings, socketio, LoopLag(socketio.server), channels, outage)
+    state = ServiceState(
+        settings, socketio, LoopLag(socketio.server, settings.max_loop_lag), channels, outage
+    )
     app.extensions["production"] = state
 
     if settings.reload:

@@ -46,6 +46,10 @@ ENV_DIRECTORY = Path(sys.executable).parent if hasattr(sys, "frozen") else PROJE
 # Where an adopted app's settings stand that are particular to a machine: its .env is the app's own.
 ADOPTED_ENV_FILE = "production.env"
 
+SHARE_OF_AN_ADDRESS = 0.8
+FEWEST_OF_AN_ADDRESS = 100
+"""Of MAX_SESSIONS, what one address may have where SESSIONS_PER_ADDRESS does not say it."""
+
 
 class Environment(StrEnum):
     """Where the service runs. ``development`` relaxes what each setting says it relaxes."""
@@ -127,6 +131,9 @@ class Settings(BaseSettings):
     ping_interval: float = Field(default=25.0, gt=0)
     ping_timeout: float = Field(default=20.0, gt=0)
     max_message_bytes: int = Field(default=1_000_000, ge=1)
+    connect_timeout: float = Field(default=45.0, gt=0)
+    sessions_per_address: int | None = Field(default=None, ge=1)
+    handshakes_per_address: int = Field(default=200, ge=1)
     max_attachments: int = Field(default=32, ge=0)
     max_queued_messages: int = Field(default=500, ge=1)
     max_queued_bytes: int = Field(default=2_000_000, ge=1)
@@ -201,6 +208,11 @@ class Settings(BaseSettings):
         if isinstance(value, bool | float) or (isinstance(value, str) and not value.isdecimal()):
             raise ValueError("must be a whole number of bytes: write 1000000, not 1e6")
         return value
+
+    @field_validator("sessions_per_address", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return None if value == "" else value
 
     @field_validator("log_level")
     @classmethod
@@ -362,6 +374,12 @@ class Settings(BaseSettings):
     def in_development(self) -> bool:
         """Whether the relaxations of ``ENVIRONMENT=development`` apply."""
         return self.environment is Environment.DEVELOPMENT
+
+    @property
+    def most_sessions_per_address(self) -> int:
+        """How many sessions the clients of one address may have in this process."""
+        share = int(self.max_sessions * SHARE_OF_AN_ADDRESS)
+        return self.sessions_per_address or max(FEWEST_OF_AN_ADDRESS, share)
 
     @property
     def several_processes(self) -> bool:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 from production.doctor.sources import Source
 
-_PART = re.compile(r"#[^\n]*|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|[{};]|[^\s{};](?:(?<=\$)\{|[^\s{;])*|\n")
+_PART = re.compile(
+    r"#[^\n]*|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|[{};]|[^\s{};](?:(?<=\$)\{|[^\s{;])*|\n"
+)
 
 
 @dataclass

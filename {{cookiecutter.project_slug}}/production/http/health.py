@@ -73,9 +73,10 @@ def readiness_checks(state: ServiceState) -> dict[str, Check]:
     def event_loop_lag() -> dict[str, Any]:
         lag = state.loop_lag.seconds()
         return {
-            "status": _verdict(lag <= state.settings.max_loop_lag),
+            "status": _verdict(not state.loop_lag.is_excessive()),
             "observedValue": round(lag, 3),
             "observedUnit": "s",
+            "stalled": round(state.loop_lag.stall(), 3),
         }
 
     def not_draining() -> dict[str, Any]:

@@ -1,9 +1,30 @@
-"""Believe the proxy in front, as many of them as there are, and nobody else."""
+"""Believe the proxy in front, as many of them as there are, and nobody else.
+
+This is the seam to :mod:`werkzeug.middleware.proxy_fix`.
+"""
 
 from __future__ import annotations
 
+import ipaddress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
+
+from production.observe.current import UNKNOWN_CLIENT, current_client
+
+CLIENT = "production.client"
+"""Where a request's environment says who its client is, see :func:`client_of`."""
+
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""In which a host without IPv4 sees all of IPv4 (RFC 6052, section 2.1)."""
+
+IPV6_CLIENT = 64
+"""Bits of an IPv6 address that name a client's network (RFC 4291, section 2.5.4): of the rest, each client
+has as many as it likes."""
 
 
 def init_app(app: Flask, trusted_proxies: int) -> None:
@@ -14,12 +35,110 @@ def init_app(app: Flask, trusted_proxies: int) -> None:
     :param app: the app, with everything else around it.
     :param trusted_proxies: how many proxies stand in front; none leaves the headers unread.
     """
-    if trusted_proxies:
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app,
-            x_for=trusted_proxies,
-            x_proto=trusted_proxies,
-            x_host=trusted_proxies,
-            x_port=trusted_proxies,
-            x_prefix=trusted_proxies,
+    app.wsgi_app = (  # type: ignore[method-assign]
+        TrustedProxies(app.wsgi_app, trusted_proxies) if trusted_proxies else Peers(app.wsgi_app)
+    )
+
+
+class TrustedProxies(ProxyFix):
+    """Takes the client's address from what the proxies say.
+
+    :param app: a WSGI application.
+    :param count: how many proxies there are.
+    """
+
+    def __init__(self, app: Any, count: int) -> None:
+        super().__init__(
+            app, x_for=count, x_proto=count, x_host=count, x_port=count, x_prefix=count
         )
+        self._count = count
+
+    def _get_real_value(self, trusted: int, value: str | None) -> str | None:
+        """Return what the first of the trusted proxies has written into a header.
+
+        Upstream reads the list as HTTP has it, in which a client's opening quotation mark would swallow
+        what the proxies have added.
+        """
+        values = [each.strip() for each in value.split(",")] if value else []
+        return values[-trusted] if len(values) >= trusted else None
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Hand a request on."""
+        address = self._get_real_value(self._count, environ.get("HTTP_X_FORWARDED_FOR"))
+        with _client(environ, address or ""):
+            return super().__call__(environ, start_response)
+
+
+class Peers:
+    """Takes the peer of the connection for the client.
+
+    :param app: a WSGI application.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Hand a request on."""
+        with _client(environ, environ.get("REMOTE_ADDR", "")):
+            answer: Iterable[bytes] = self._app(environ, start_response)
+            return answer
+
+
+@contextmanager
+def _client(environ: dict[str, Any], address: str) -> Iterator[None]:
+    """Let everyone know meanwhile whose request it is."""
+    client = environ[CLIENT] = client_address(address)
+    token = current_client.set(client or UNKNOWN_CLIENT)
+    try:
+        yield
+    finally:
+        current_client.reset(token)
+
+
+def client_of(environ: dict[str, Any]) -> str | None:
+    """Return by which address the client of a request is counted.
+
+    :param environ: the request's environment.
+    :return: see :func:`client_address`; ``None`` as well if a proxy has asked and does not say for whom.
+    """
+    client: str | None = environ.get(CLIENT)
+    return client
+
+
+def counted_address(environ: dict[str, Any]) -> str:
+    """Return whose tries are counted together: the client's, or those of all whom nothing tells apart.
+
+    :param environ: a request's environment.
+    """
+    return client_of(environ) or environ.get("REMOTE_ADDR", "")
+
+
+@lru_cache(maxsize=1024)
+def client_address(text: str) -> str | None:
+    """Return what stands for all addresses that one client can easily have.
+
+    :param text: an address, which may have a port.
+    :return: the IPv4 address, whatever it is wrapped in; the network of an IPv6 address; ``None`` if
+        it is neither, as with a Unix socket.
+    """
+    address = _parse(text.strip())
+    if address is None or isinstance(address, ipaddress.IPv4Address):
+        return None if address is None else str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    if address in NAT64:
+        return str(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
+    return str(ipaddress.IPv6Network((int(address), IPV6_CLIENT), strict=False))
+
+
+def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read an address, without the port that some proxies add."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

@@ -10,6 +10,8 @@ from typing import Any
 import structlog
 from flask import Flask
 
+from production.observe.lag import progress
+
 WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,64}")
 """What a proxy in front may give us as a request id; anything else would let it write our logs."""
 
@@ -24,6 +26,7 @@ def init_app(app: Flask) -> None:
     def with_request_id(
         environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
+        progress.mark()
         request_id = environ.get("HTTP_X_REQUEST_ID", "")
         if not WELL_FORMED.fullmatch(request_id):
             request_id = uuid.uuid4().hex

@@ -10,6 +10,7 @@ from typing import Any
 
 from socketio.admin import InstrumentedServer
 
+from production.http.proxy import counted_address
 from production.observe.door import Door
 from production.realtime.frames import Message
 from production.realtime.websocket import WebSocket
@@ -46,7 +47,7 @@ class InstrumentedService(InstrumentedServer):  # type: ignore[misc]
         :raises ConnectionRefusedError: saying why not.
         """
         password = client_auth.get("password") if isinstance(client_auth, dict) else None
-        self._door.enter(password, environ.get("REMOTE_ADDR", ""))
+        self._door.enter(password, counted_address(environ))
         super().admin_connect(sid, environ, client_auth)
 
     # Upstream makes it a method of the session, and gives it this object behind the session.

@@ -46,6 +46,13 @@ class CurrentEvent:
         }
 
 
+UNKNOWN_CLIENT = "unknown"
+"""Who is behind a proxy that does not say for whom it asks, or behind a Unix socket."""
+
+#: The address of the client whom this process is busy with here, as it is counted (see
+#: ``production/http/proxy.py``); ``None`` where that is no client.
+current_client: ContextVar[str | None] = ContextVar("current_client", default=None)
+
 #: The event that is being handled here, nothing outside of any.
 current_event: ContextVar[CurrentEvent | None] = ContextVar("current_event", default=None)
 

@@ -17,6 +17,7 @@ import structlog
 from gunicorn import glogging
 
 from production.observe.current import merge_current
+from production.observe.repetition import repetition
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
@@ -127,11 +128,13 @@ def _stdlib_configuration(level: str, log_format: str) -> dict[str, Any]:
         "formatters": {
             "structlog": {"()": record_formatter, "log_format": log_format},
         },
+        "filters": {"repetition": {"()": lambda: repetition}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
                 "stream": "ext://sys.stderr",
                 "formatter": "structlog",
+                "filters": ["repetition"],
             },
         },
         "loggers": {name: {"level": lowest} for name, lowest in LIBRARY_LEVELS.items()},

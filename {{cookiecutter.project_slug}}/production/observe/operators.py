@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from production.http.proxy import counted_address
 from production.observe.door import Door
 from production.observe.log_stream import LogStream, muted
 from production.observe.snapshot import Snapshots
@@ -74,7 +75,7 @@ class Operators:
         :raises ConnectionRefusedError: saying why not.
         """
         token = auth.get("token") if isinstance(auth, dict) else None
-        self._door.enter(token, environ.get("REMOTE_ADDR", ""))
+        self._door.enter(token, counted_address(environ))
         self._server.enter_room(sid, WATCHERS, namespace=NAMESPACE)
         self._watch()
         self._tell_others()

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from production.observe import metrics
+from production.observe.repetition import repetition
 from production.realtime.engine import REFUSED
 from production.realtime.queue import LISTENING, QueueManager
 from production.realtime.reasons import ALL_REASONS
@@ -46,6 +47,7 @@ class Sampling:
             sample_qualities(self._state.qualities)
             if isinstance(server.manager, QueueManager):
                 sample_queue(server.manager)
+            repetition.tell()
             server.sleep(INTERVAL)
 
 

@@ -59,6 +59,11 @@ class EventletWorker(ServiceWorker, AsyncWorker):  # type: ignore[misc]
         self._await_requests([*pools, arrivals])
         self.await_drain()
 
+    def handle(self, listener: Any, client: Any, address: Any) -> None:
+        """Serve a connection."""
+        with self.serving(address):
+            super().handle(listener, client, address)
+
     def timeout_ctx(self) -> AbstractContextManager[Any]:
         """Limit the wait for the next request of a kept-alive connection."""
         import eventlet

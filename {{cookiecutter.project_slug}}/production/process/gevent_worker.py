@@ -37,6 +37,11 @@ class GeventWorker(ServiceWorker, ggevent.GeventWorker):  # type: ignore[misc]
             self.notify()
             gevent.sleep(TICK)
 
+    def handle(self, listener: Any, client: Any, address: Any) -> None:
+        """Serve a connection."""
+        with self.serving(address):
+            super().handle(listener, client, address)
+
     def start_leaving(self) -> None:
         """Drain in a greenlet."""
         gevent.spawn(self.leave)

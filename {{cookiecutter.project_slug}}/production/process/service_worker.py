@@ -9,6 +9,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.arbiter import Arbiter
@@ -175,6 +177,22 @@ class ServiceWorker:
         )
         self.router.start(state.socketio.server.eio)
 
+    @contextmanager
+    def serving(self, peer: Any) -> Iterator[None]:
+        """Let the log know on whose account its lines are, until a request says more.
+
+        :param peer: the address of a connection, as :meth:`socket.socket.accept` gave it.
+        """
+        from production.http.proxy import client_address
+        from production.observe.current import UNKNOWN_CLIENT, current_client
+
+        address = client_address(peer[0]) if isinstance(peer, tuple) else None
+        token = current_client.set(address or UNKNOWN_CLIENT)
+        try:
+            yield
+        finally:
+            current_client.reset(token)
+
     def notify(self) -> None:
         """Tell the others that this worker lives, and begin to leave if gunicorn stopped it."""
         super().notify()  # type: ignore[misc]
@@ -213,6 +231,7 @@ class ServiceWorker:
     def leave(self) -> None:
         """Stop accepting connections, then close the sessions within the time that is set."""
         # Imported here, since the master imports this module and must stay free of Socket.IO.
+        from production.observe.repetition import repetition
         from production.process.drain import drain
 
         if self.router:
@@ -221,6 +240,7 @@ class ServiceWorker:
         try:
             drain(self.app.callable, self.log)
         finally:
+            repetition.tell_all()
             self.drained.set()
 
 

@@ -53,7 +53,8 @@ class ThreadWorker(ServiceWorker, gthread.ThreadWorker):  # type: ignore[misc]
         Upstream closes it in the thread that accepts all others, and waits there for up to two
         seconds until the client has closed it as well.
         """
-        goes_on = super().handle(conn)
+        with self.serving(conn.client):
+            goes_on = super().handle(conn)
         if not goes_on and conn.sock.fileno() >= 0:
             conn.close(graceful=True)
         return goes_on

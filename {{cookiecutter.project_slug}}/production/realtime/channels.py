@@ -84,6 +84,7 @@ class Channels:
             it is safe to try again.
         :raises Rejected: if there is no room for another channel.
         """
+        room_of(channel)
         return self._journal.append(channel, encode(data), message_id)
 
     def watch(self, sid: str, channel: str) -> None:
@@ -105,6 +106,7 @@ class Channels:
         :param seen: the last update that its client saw, or nothing to start from now.
         :raises Unavailable: if this process cannot know what was missed.
         """
+        room_of(channel)
         if seen is not None:
             self._catch_up(channel, seen)
         key = (sid, channel)
@@ -121,9 +123,10 @@ class Channels:
 
     def leave(self, sid: str, channel: str) -> None:
         """Let a session no longer receive the updates of a channel."""
+        room = room_of(channel)
         with self._lock:
             self._joining.discard((sid, channel))
-            self._server.leave_room(sid, ROOM_PREFIX + channel, namespace=NAMESPACE)
+            self._server.leave_room(sid, room, namespace=NAMESPACE)
 
     def watched(self, sid: str) -> list[str]:
         """Return the channels that a session watches, in alphabetical order."""
@@ -160,7 +163,7 @@ class Channels:
                     "sequence": position.sequence,
                     "epoch": position.epoch,
                 }
-                self._emit(GAP_EVENT, gap, ROOM_PREFIX + channel)
+                self._emit(GAP_EVENT, gap, room_of(channel))
 
     def position(self, channel: str) -> Position:
         """Return where a channel is, as far as this process knows."""
@@ -226,14 +229,25 @@ class Channels:
     def _join(self, sid: str, channel: str) -> None:
         # Which means that the session has ended meanwhile.
         with contextlib.suppress(KeyError, ValueError):
-            self._server.enter_room(sid, ROOM_PREFIX + channel, namespace=NAMESPACE)
+            self._server.enter_room(sid, room_of(channel), namespace=NAMESPACE)
 
     def _is_connected(self, sid: str) -> bool:
         connected: bool = self._server.manager.is_connected(sid, NAMESPACE)
         return connected
 
     def _watches(self, sid: str, channel: str) -> bool:
-        return ROOM_PREFIX + channel in self._server.rooms(sid, namespace=NAMESPACE)
+        return room_of(channel) in self._server.rooms(sid, namespace=NAMESPACE)
+
+
+def room_of(channel: str) -> str:
+    """Return the room of those who watch a channel.
+
+    :param channel: the channel's name.
+    :raises TypeError: if it is none, such as ``None``.
+    """
+    if not isinstance(channel, str):
+        raise TypeError(f"a channel's name is text, and not {channel!r}")
+    return ROOM_PREFIX + channel
 
 
 def open_channels(server: Any, settings: Settings, outage: Outage) -> Channels:

@@ -14,10 +14,13 @@ import engineio
 import engineio.socket
 import structlog
 
+from production.http.proxy import client_of
 from production.observe import metrics
+from production.realtime.admission import Admission
 from production.realtime.reasons import Reason
 from production.realtime.session import Session
 from production.realtime.timers import Timers
+from production.realtime.turnstile import Turnstile
 from production.realtime.websocket import (
     StartResponse,
     WebSocket,
@@ -42,13 +45,26 @@ WORTH_A_WARNING = {
 
 # For what a client is turned away: by Engine.IO, under its own names, and by this layer.
 REFUSED_UPSTREAM = ("bad-origin", "bad-sid", "bad-transport", "bad-upgrade", "bad-version")
-REFUSED = (*REFUSED_UPSTREAM, "bad-handshake", "bad-namespace", "draining", "full", "handler")
+REFUSED = (
+    *REFUSED_UPSTREAM,
+    *(
+        "address-full",
+        "address-rate",
+        "bad-handshake",
+        "bad-namespace",
+        "draining",
+        "full",
+        "handler",
+    ),
+)
 
 
 class EngineServer(engineio.Server):  # type: ignore[misc]
     """An Engine.IO server with bounded sessions.
 
     :param max_sessions: how many sessions may be open.
+    :param sessions_per_address: how many of them the clients of one address may have.
+    :param handshakes_per_address: how many these may open in a second.
     :param max_queued_messages: how many messages may wait for one client.
     :param max_queued_bytes: how many bytes may wait for one client.
     :param options: as for :class:`engineio.Server`.
@@ -61,6 +77,8 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
         self,
         *,
         max_sessions: int,
+        sessions_per_address: int,
+        handshakes_per_address: int,
         max_queued_messages: int,
         max_queued_bytes: int,
         **options: Any,
@@ -69,6 +87,8 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
         self.max_sessions = max_sessions
         self.max_queued_messages = max_queued_messages
         self.max_queued_bytes = max_queued_bytes
+        self._turnstile = Turnstile(self)
+        self.admission = Admission(sessions_per_address, handshakes_per_address)
         self.draining = False
         #: What the ids of this process's sessions begin with, see production/process/identity.py.
         self.id_prefix = ""
@@ -109,6 +129,25 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
                 [("Retry-After", str(RETRY_AFTER))],
             )
         return super().handle_request(environ, start_response)
+
+    def _handle_connect(
+        self, environ: dict[str, Any], start_response: StartResponse, *transport: Any
+    ) -> Any:
+        """Open a session, unless its client's address has too many or opens them too fast."""
+        refusal = self.admission.enter(client_of(environ))
+        if refusal is None:
+            self._turnstile.pass_through()
+            return super()._handle_connect(environ, start_response, *transport)
+        metrics.refused_connects.labels(refusal.reason).inc()
+        status = HTTPStatus.TOO_MANY_REQUESTS
+        return {
+            "status": f"{status.value} {status.phrase}",
+            "headers": [
+                ("Content-Type", "text/plain"),
+                ("Retry-After", str(refusal.retry_after)),
+            ],
+            "response": status.phrase.encode(),
+        }
 
     def _refuse_body(self, sid: str | None, start_response: StartResponse) -> Iterable[bytes]:
         """Refuse a body unread: upstream waits for ever for its session's queue to be taken."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import structlog
 
+from production.observe.current import UNKNOWN_CLIENT, current_client
+
 log = structlog.get_logger(__name__)
 
 MAX_PENDING = 100
@@ -29,6 +31,8 @@ class Inbox:
 
     def __init__(self, server: Any) -> None:
         self._server = server
+        #: Whose events they are, for what the log is told of them.
+        self.client = UNKNOWN_CLIENT
         # Green threads start in order; of the others, one at a time keeps it.
         self._most_tasks = 1 if server.async_mode == "threading" else MAX_PENDING
         self._tasks = 0
@@ -51,6 +55,7 @@ class Inbox:
         self._server.start_background_task(self._handle_pending)
 
     def _handle_pending(self) -> None:
+        current_client.set(self.client)
         while handle := self._next():
             try:
                 handle()

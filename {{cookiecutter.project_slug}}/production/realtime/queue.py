@@ -203,6 +203,19 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
         # Runs a function of the app, for which the listener must not wait.
         self.server.start_background_task(super()._handle_callback, message)
 
+    def _handle_enter_room(self, message: dict[str, Any]) -> None:
+        if message.get("room") is not None:
+            super()._handle_enter_room(message)
+
+    def _handle_leave_room(self, message: dict[str, Any]) -> None:
+        # None would make the client deaf, see rooms.py; other programs publish on the channel, too.
+        if message.get("room") is not None:
+            super()._handle_leave_room(message)
+
+    def _handle_close_room(self, message: dict[str, Any]) -> None:
+        if message.get("room") is not None:
+            super()._handle_close_room(message)
+
     # Publishing
 
     def _write(self) -> None:

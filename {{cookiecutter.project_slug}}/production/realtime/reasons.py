@@ -12,6 +12,8 @@ class Reason(BaseServer.reason):  # type: ignore[misc]
     SLOW_CLIENT = "slow client"
     #: The client sent what it must not, or more than it may.
     MALFORMED = "malformed data"
+    #: The client has joined no namespace in the time that it had.
+    CONNECT_TIMEOUT = "connect timeout"
     #: The process is about to leave; the client should come back at once, elsewhere.
     DRAINING = "server draining"
 

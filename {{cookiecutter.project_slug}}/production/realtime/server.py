@@ -20,8 +20,14 @@ import structlog
 from flask import Flask
 from flask_socketio import SocketIO
 
+from production.http.proxy import client_of
 from production.observe import metrics
-from production.observe.current import CurrentEvent, current_event
+from production.observe.current import (
+    UNKNOWN_CLIENT,
+    CurrentEvent,
+    current_client,
+    current_event,
+)
 from production.observe.quality import Qualities
 from production.realtime import heartbeat
 from production.realtime.engine import EngineServer
@@ -31,6 +37,7 @@ from production.realtime.origins import origin_policy
 from production.realtime.packets import MalformedPacket, StrictPacket
 from production.realtime.queue import QueueManager
 from production.realtime.reasons import ALL_REASONS, Reason
+from production.realtime.rooms import check_room
 from production.realtime.websocket import CLOSE_PROTOCOL_ERROR
 from production.settings import Settings
 
@@ -46,13 +53,15 @@ class Server(socketio.Server):  # type: ignore[misc]
     """A Socket.IO server that survives its clients.
 
     :param max_attachments: how many binary attachments one packet may have.
+    :param connect_timeout: seconds that a session has to join its first namespace.
     :param options: as for :class:`socketio.Server` and
         :class:`~production.realtime.engine.EngineServer`.
     """
 
-    def __init__(self, *, max_attachments: int, **options: Any) -> None:
+    def __init__(self, *, max_attachments: int, connect_timeout: float, **options: Any) -> None:
         super().__init__(**options)
         self.max_attachments = max_attachments
+        self.connect_timeout = connect_timeout
         self.qualities = Qualities()
         #: Called with an event's namespace and name, for a context to handle it in.
         self.event_watchers: list[EventWatcher] = []
@@ -103,10 +112,33 @@ class Server(socketio.Server):  # type: ignore[misc]
         upgrade = environ.get("HTTP_UPGRADE", "").lower()
         metrics.connects.labels("websocket" if upgrade == "websocket" else "polling").inc()
         super()._handle_eio_connect(eio_sid, environ)
+        session = self.eio.sockets.get(eio_sid)
+        # Flask-SocketIO's test client has none.
+        if session is not None:
+            session.address = client_of(environ)
+            session.inbox.client = session.address or UNKNOWN_CLIENT
+            self.eio.timers.after(self.connect_timeout, self._expect_namespace, eio_sid)
+
+    def _expect_namespace(self, eio_sid: str) -> None:
+        """End a session that has joined no namespace; one that has left its last may stay.
+
+        So does Socket.IO's server for Node, with its ``connectTimeout``.
+        """
+        session = self.eio.sockets.get(eio_sid)
+        if session is not None and session.public_id is None:
+            session.end(Reason.CONNECT_TIMEOUT, detail="no namespace was joined")
 
     def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
-        super()._handle_connect(eio_sid, namespace, data)
         namespace = namespace or "/"
+        leaving = self.eio.sockets.get(eio_sid)
+        environ = self.environ.get(eio_sid)
+        if environ is None:
+            # The client has left in the same payload.
+            return
+        super()._handle_connect(eio_sid, namespace, data)
+        if leaving is not None and leaving.closing:
+            self._let_go(eio_sid, namespace, leaving.end_reason, environ)
+            return
         sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
         if not self.manager.is_connected(sid, namespace):
             known, _ = self.known_names(namespace, "connect")
@@ -125,8 +157,24 @@ class Server(socketio.Server):  # type: ignore[misc]
                 address=self.environ.get(eio_sid, {}).get("REMOTE_ADDR"),
             )
 
+    def _let_go(self, eio_sid: str, namespace: str, reason: str | None, environ: Any) -> None:
+        """Let a client leave a namespace whose connect handler has outlived the session."""
+        # The app's disconnect handler is given it, and upstream has forgotten it already.
+        self.environ.setdefault(eio_sid, environ)
+        try:
+            self._handle_disconnect(eio_sid, namespace, reason)
+        finally:
+            self.environ.pop(eio_sid, None)
+
     def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         session = self.eio.sockets.get(eio_sid)
+        client = current_client.set(session.inbox.client if session else UNKNOWN_CLIENT)
+        try:
+            self._disconnect(session, eio_sid, reason)
+        finally:
+            current_client.reset(client)
+
+    def _disconnect(self, session: Any, eio_sid: str, reason: str) -> None:
         if session is not None:
             metrics.disconnects.labels(reason if reason in ALL_REASONS else metrics.UNKNOWN).inc()
             log.info(
@@ -139,6 +187,30 @@ class Server(socketio.Server):  # type: ignore[misc]
             )
         self._binary_packet.pop(eio_sid, None)
         super()._handle_eio_disconnect(eio_sid, reason)
+
+    def enter_room(self, sid: str, room: Any, namespace: str | None = None) -> None:
+        """Put a client into a room.
+
+        :raises ValueError: if the room is ``None``.
+        """
+        check_room("join_room", room)
+        super().enter_room(sid, room, namespace=namespace)
+
+    def leave_room(self, sid: str, room: Any, namespace: str | None = None) -> None:
+        """Take a client out of a room.
+
+        :raises ValueError: if the room is ``None``.
+        """
+        check_room("leave_room", room)
+        super().leave_room(sid, room, namespace=namespace)
+
+    def close_room(self, room: Any, namespace: str | None = None) -> None:
+        """Take everyone out of a room.
+
+        :raises ValueError: if the room is ``None``.
+        """
+        check_room("close_room", room)
+        super().close_room(room, namespace=namespace)
 
     def _handle_event_internal(self, server: Any, sid: str, eio_sid: str, *event: Any) -> None:
         handle = partial(super()._handle_event_internal, server, sid, eio_sid, *event)
@@ -250,7 +322,10 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "ping_timeout": settings.ping_timeout,
         "max_http_buffer_size": settings.max_message_bytes,
         "max_attachments": settings.max_attachments,
+        "connect_timeout": settings.connect_timeout,
         "max_sessions": settings.max_sessions,
+        "sessions_per_address": settings.most_sessions_per_address,
+        "handshakes_per_address": settings.handshakes_per_address,
         "max_queued_messages": settings.max_queued_messages,
         "max_queued_bytes": settings.max_queued_bytes,
         "logger": logging.getLogger("socketio"),

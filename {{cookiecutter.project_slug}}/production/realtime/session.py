@@ -18,6 +18,7 @@ from engineio.payload import Payload
 from engineio.socket import Socket
 
 from production.observe import metrics
+from production.observe.lag import progress
 from production.realtime.attachments import Attachment, attachments_of, parts_of
 from production.realtime.backlog import Backlog
 from production.realtime.frames import encode_frame
@@ -79,7 +80,10 @@ class Session(Socket):  # type: ignore[misc]
         self._writer_lock = threading.Lock()
         self.inbox = Inbox(server)
         self.backlog = Backlog(server.max_queued_messages, server.max_queued_bytes)
-        #: More about the reason for which the session ended, for the log.
+        #: By which address its client is counted, see production/http/proxy.py.
+        self.address: str | None = None
+        #: Why the session ended, and more about it for the log.
+        self.end_reason: str | None = None
         self.end_detail = ""
         # Why this session must end, once that is decided, and what a WebSocket client is told.
         self._verdict: tuple[str, str] | None = None
@@ -173,6 +177,7 @@ class Session(Socket):  # type: ignore[misc]
 
         :raises EngineIOError: if a client has no business sending it, or the session is ending.
         """
+        progress.mark()
         if self._verdict:
             raise exceptions.SocketIsClosedError
         if pkt.packet_type not in (PONG, MESSAGE, UPGRADE, CLOSE):
@@ -307,9 +312,11 @@ class Session(Socket):  # type: ignore[misc]
         """
         if self.closing or self.closed:
             return
-        reason, self.end_detail = self._verdict or (reason, detail)
-        super().close(wait=False, abort=abort or self.upgraded, reason=reason)
+        progress.mark()
+        self.end_reason, self.end_detail = self._verdict or (reason, detail)
+        super().close(wait=False, abort=abort or self.upgraded, reason=self.end_reason)
         self.server.sockets.pop(self.sid, None)
+        self.server.admission.leave(self.address)
         if self.websocket:
             # Upstream has put the end into the queue.
             self._wake_writer()
