@@ -12,6 +12,8 @@ class Reason(BaseServer.reason):  # type: ignore[misc]
     SLOW_CLIENT = "slow client"
     #: The client sent what it must not, or more than it may.
     MALFORMED = "malformed data"
+    #: The client sent, again and again, what no client needs to send.
+    FLOODING = "flooding"
     #: The process is about to leave; the client should come back at once, elsewhere.
     DRAINING = "server draining"
 
