@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format clean
+.PHONY: help demo test bench fairness lint format clean
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{printf "make %-8s  %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ test: $(VENV)/.test javascript ## Run every test
 
 bench: $(VENV)/.test javascript ## Measure the service beside stock Flask-SocketIO and Node, for about seven minutes
 	PYTHONPATH=tests $(BIN)/python -m bench
+
+fairness: $(VENV)/.test ## Measure what a client notices of others that send without pause, for about half an hour
+	PYTHONPATH=tests $(BIN)/python -m bench.fairness
 
 lint: $(VENV)/.test ## Check style and types of the template's own code and of the layer
 	$(BIN)/ruff check --config pyproject.toml template_extension.py existing_project.py hooks bench tests '$(TEMPLATE)/production'

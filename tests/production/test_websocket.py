@@ -47,7 +47,9 @@ class Peer:
             "gunicorn.socket": served,
             "HTTP_SEC_WEBSOCKET_KEY": headers[b"Sec-WebSocket-Key"].decode(),
         }
-        websocket = WebSocket(handler, SimpleNamespace(max_http_buffer_size=LIMIT))
+        websocket = WebSocket(
+            handler, SimpleNamespace(max_http_buffer_size=LIMIT, async_mode="threading")
+        )
         try:
             websocket(environ, lambda *_: None)
         except BaseException as outcome:

@@ -17,6 +17,9 @@ REGISTRY = CollectorRegistry()
 UNKNOWN = "unknown"
 """The label of what only clients have a name for."""
 
+SLOW_REQUESTS = ("head", "body", "crowded")
+"""What of a request did not come in time, or that too many were waited for."""
+
 LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds in seconds: from a handler that does next to nothing to one that blocks for ever."""
 
@@ -58,6 +61,11 @@ connects = _counter(
 disconnects = _counter("socketio_disconnects", "Sessions that have ended.", "reason")
 refused_connects = _counter(
     "socketio_refused_connects", "Clients that were not let in, or not any more.", "reason"
+)
+slow_requests = _counter(
+    "socketio_slow_requests",
+    "Requests that did not come in time, or made room for others, and were answered 408.",
+    "reason",
 )
 round_trip = _histogram(
     "socketio_round_trip_seconds",

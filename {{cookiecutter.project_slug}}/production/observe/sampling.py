@@ -57,6 +57,8 @@ def show_all_labels() -> None:
         metrics.connects.labels(transport)
     for reason in ALL_REASONS:
         metrics.disconnects.labels(reason)
+    for reason in metrics.SLOW_REQUESTS:
+        metrics.slow_requests.labels(reason)
     for reason in REFUSED:
         metrics.refused_connects.labels(reason)
 

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from production.adopt.workers import why_several
+from production.process.waiting_room import SEATS_OF_THREADS
 from production.refusal import ConfigurationError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def thread_count(settings: Any) -> int:
     """
     if settings.async_mode != "threading":
         return 1
-    return int(settings.max_sessions) + ROOM_FOR_HTTP
+    return int(settings.max_sessions) + SEATS_OF_THREADS + ROOM_FOR_HTTP
 
 
 def connection_count(settings: Any) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Any
 
@@ -18,6 +17,7 @@ from gunicorn.workers.base_async import AsyncWorker
 from production.bootstrap import patch
 from production.modes import AsyncMode
 from production.process.service_worker import ServiceWorker
+from production.turns import Turn
 
 TICK = 0.2
 """Seconds between two looks at what the master and the signals want."""
@@ -25,6 +25,8 @@ TICK = 0.2
 
 class EventletWorker(ServiceWorker, AsyncWorker):  # type: ignore[misc]
     """Serves each connection in a green thread of eventlet."""
+
+    mode = AsyncMode.EVENTLET
 
     def prepare(self) -> None:
         """Patch the standard library, after the fork and before the app is imported."""
@@ -64,13 +66,6 @@ class EventletWorker(ServiceWorker, AsyncWorker):  # type: ignore[misc]
         with self.serving(address):
             super().handle(listener, client, address)
 
-    def timeout_ctx(self) -> AbstractContextManager[Any]:
-        """Limit the wait for the next request of a kept-alive connection."""
-        import eventlet
-
-        timeout: AbstractContextManager[Any] = eventlet.Timeout(self.cfg.keepalive or None, False)
-        return timeout
-
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """Leave at once, outside the signal handler, where eventlet must not switch."""
         import eventlet
@@ -92,7 +87,9 @@ class EventletWorker(ServiceWorker, AsyncWorker):  # type: ignore[misc]
     def _accept(self, listener: Any, pool: Any) -> None:
         import eventlet
 
+        turn = Turn(self.mode)
         while True:
+            turn.check()
             try:
                 client, address = listener.accept()
             except OSError as error:

@@ -13,6 +13,7 @@ from gevent import socket as green_socket
 from gevent.pool import Pool
 from gunicorn.workers import ggevent
 
+from production.modes import AsyncMode
 from production.process.service_worker import ServiceWorker
 
 TICK = 0.2
@@ -24,6 +25,8 @@ _epoll: Any = getattr(select, "epoll", None)
 
 class GeventWorker(ServiceWorker, ggevent.GeventWorker):  # type: ignore[misc]
     """Serves each connection in a greenlet of gevent; gunicorn patches after the fork."""
+
+    mode = AsyncMode.GEVENT
 
     def run(self) -> None:
         """Serve what is accepted and what other workers hand over, until told to leave."""

@@ -8,70 +8,60 @@ This is the seam to :mod:`gunicorn.http`, where all kinds of workers get their p
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import gunicorn.http
 from gunicorn.http.errors import LimitRequestHeaders
 from gunicorn.http.parser import RequestParser
-from gunicorn.http.unreader import SocketUnreader
 
 from production.process.luggage import LARGEST_LUGGAGE, Luggage
+from production.process.reading import Conditions, TimedUnreader
 
 if TYPE_CHECKING:
     from production.process.routing import Router
 
-HEAD_TIME = 5.0
-"""Seconds for the head of a request where gunicorn itself sets no limit."""
 
+class TimedParser(RequestParser):  # type: ignore[misc]
+    """Yields the requests of a connection as long as they come in time, and in turn with others.
 
-class RecordingUnreader(SocketUnreader):  # type: ignore[misc]
-    """Reads for a parser, and remembers what it has read of a head.
-
+    :param conditions: under which this worker reads.
+    :param cfg: gunicorn's configuration.
     :param connection: the socket.
-    :param head_time: seconds for a head, or nothing if gunicorn limits it.
+    :param address: the peer's.
     """
 
-    def __init__(self, connection: Any, head_time: float | None) -> None:
-        super().__init__(connection)
-        self._head_time = head_time
-        self._deadline: float | None = None
-        self._record: bytearray | None = None
+    # gunicorn's
+    mesg: Any
 
-    def start_head(self) -> None:
-        """Begin to record, with what is here already."""
-        self._record = bytearray(self.buf.getvalue())
-        if self._head_time is not None:
-            self._deadline = time.monotonic() + self._head_time
+    def __init__(self, conditions: Conditions, cfg: Any, connection: Any, address: Any) -> None:
+        super().__init__(cfg, connection, address)
+        self.unreader = TimedUnreader(connection, conditions)
 
-    def end_head(self) -> bytes:
-        """Stop recording and return the record."""
-        record, self._record = bytes(self._record or b""), None
-        if self._deadline is not None:
-            self._deadline = None
-            self.sock.settimeout(None)
-        return record
+    def __next__(self) -> Any:
+        """Return the next request.
 
-    def chunk(self, size_hint: int | None = None) -> bytes:
-        """Read from the socket.
-
-        :raises StopIteration: which ends the connection, if the head takes too long.
+        :raises StopIteration: if there is none.
+        :raises RequestTimeout: if it does not come in time.
         """
-        if self._deadline is not None:
-            self.sock.settimeout(max(self._deadline - time.monotonic(), 0.001))
+        # What gunicorn is about to do; here so that the head begins with the next request.
+        if self.mesg and (self.mesg.should_close() or not self.finish_body()):
+            raise StopIteration
+        self.unreader.start_head()
         try:
-            data: bytes = super().chunk(size_hint)
-        except TimeoutError:
-            raise StopIteration from None
-        if self._record is not None and len(self._record) <= LARGEST_LUGGAGE:
-            self._record += data
-        return data
+            request = super().__next__()
+        finally:
+            self.unreader.end_head()
+        self.unreader.start_body(request)
+        return request
+
+    next = __next__
 
 
-class RoutedParser(RequestParser):  # type: ignore[misc]
+class RoutedParser(TimedParser):
     """Yields the requests of a connection until one of them is for another worker.
 
     :param router: this worker's router.
+    :param conditions: under which this worker reads.
     :param cfg: gunicorn's configuration.
     :param connection: the socket.
     :param address: the peer's.
@@ -79,14 +69,18 @@ class RoutedParser(RequestParser):  # type: ignore[misc]
     """
 
     # gunicorn's
-    mesg: Any
     req_count: int
 
     def __init__(
-        self, router: Router, cfg: Any, connection: Any, address: Any, luggage: Luggage | None
+        self,
+        router: Router,
+        conditions: Conditions,
+        cfg: Any,
+        connection: Any,
+        address: Any,
+        luggage: Luggage | None,
     ) -> None:
-        super().__init__(cfg, connection, address)
-        self.unreader = RecordingUnreader(connection, router.head_time)
+        super().__init__(conditions, cfg, connection, address)
         self._router = router
         self._connection = connection
         self._proxy: dict[str, Any] | None = None
@@ -104,14 +98,9 @@ class RoutedParser(RequestParser):  # type: ignore[misc]
 
         :raises StopIteration: if there is none, or the connection belongs to another worker now.
         """
-        # What gunicorn is about to do; here so that the record begins with the next request.
-        if self.mesg and (self.mesg.should_close() or not self.finish_body()):
-            raise StopIteration
-        self.unreader.start_head()
         try:
             request = super().__next__()
         finally:
-            record = self.unreader.end_head()
             if self._luggage is not None:
                 # Only now: by the time that another worker looks, the session counts itself.
                 self._router.has_begun(self._luggage)
@@ -119,7 +108,7 @@ class RoutedParser(RequestParser):  # type: ignore[misc]
         self._proxy = request.proxy_protocol_info or self._proxy
         if not request.proxy_protocol_info:
             request.proxy_protocol_info = self._proxy
-        if self._is_handed_over(request, record):
+        if self._is_handed_over(request, self.unreader.head):
             raise StopIteration
         return request
 
@@ -148,16 +137,35 @@ class RoutedParser(RequestParser):  # type: ignore[misc]
         return self._router.hand_over(self._connection, destination, luggage)
 
 
-def route_requests(router: Router) -> None:
-    """Have gunicorn's workers parse with :class:`RoutedParser` from now on.
+_original_get_parser = gunicorn.http.get_parser
+
+
+def time_requests(conditions: Conditions) -> None:
+    """Have gunicorn's workers parse with :class:`TimedParser` from now on.
+
+    :param conditions: under which this worker reads.
+    """
+
+    def get_parser(cfg: Any, source: Any, address: Any, http2_connection: bool = False) -> Any:
+        if http2_connection or cfg.protocol != "http":
+            return _original_get_parser(cfg, source, address, http2_connection=http2_connection)
+        return TimedParser(conditions, cfg, source, address)
+
+    gunicorn.http.get_parser = get_parser
+
+
+def route_requests(router: Router, conditions: Conditions) -> None:
+    """Have gunicorn's workers parse with :class:`RoutedParser` from now on, where they can.
 
     :param router: this worker's router.
+    :param conditions: under which this worker reads.
     """
-    original = gunicorn.http.get_parser
+    timed = gunicorn.http.get_parser
 
     def get_parser(cfg: Any, source: Any, address: Any, http2_connection: bool = False) -> Any:
         if http2_connection or cfg.is_ssl or cfg.protocol != "http":
-            return original(cfg, source, address, http2_connection=http2_connection)
-        return RoutedParser(router, cfg, source, address, router.claim_luggage(source.fileno()))
+            return timed(cfg, source, address, http2_connection=http2_connection)
+        luggage = router.claim_luggage(source.fileno())
+        return RoutedParser(router, conditions, cfg, source, address, luggage)
 
     gunicorn.http.get_parser = get_parser

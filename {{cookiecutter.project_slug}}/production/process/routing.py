@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, unquote
 from production.process.identity import Place, place_of
 from production.process.luggage import Luggage
 from production.process.parsing import route_requests
+from production.process.reading import Conditions
 from production.process.switchboard import Parcel, Switchboard
 
 ARRIVALS_AT_ONCE = 64
@@ -93,7 +94,7 @@ class Router:
     :param switchboard: what it shares with the others.
     :param place: which worker it is.
     :param listeners: the sockets on which it accepts.
-    :param head_time: seconds for the head of a request, or nothing if gunicorn limits it.
+    :param conditions: under which it reads requests.
     :param forget: called with a descriptor before it leaves.
     :param log: gunicorn's logger.
     """
@@ -104,11 +105,11 @@ class Router:
         place: Place,
         listeners: list[Any],
         *,
-        head_time: float | None,
+        conditions: Conditions,
         forget: Callable[[int], None],
         log: Any,
     ) -> None:
-        self.head_time = head_time
+        self._conditions = conditions
         self._switchboard = switchboard
         self._place = place
         # Asked for now: a worker that leaves has closed them.
@@ -130,7 +131,7 @@ class Router:
             lambda count: self._switchboard.count_sessions(slot, count)
         )
         self._endpoint = engine.endpoint
-        route_requests(self)
+        route_requests(self, self._conditions)
         self._switchboard.open(slot, self._place.age)
 
     def beat(self) -> None:

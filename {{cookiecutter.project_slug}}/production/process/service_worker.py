@@ -10,16 +10,21 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.util import write_error
 
+from production.modes import AsyncMode
 from production.process.identity import Place
-from production.process.parsing import HEAD_TIME
+from production.process.parsing import time_requests
+from production.process.reading import HEAD_TIME, Conditions
 from production.process.routing import Router
 from production.process.supervisor import supervisor
 from production.process.switchboard import Switchboard
+from production.process.waiting_room import WaitingRoom
 from production.refusal import ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,6 +33,10 @@ if TYPE_CHECKING:
 # Descriptors that a worker needs beside those of its connections: listeners, logs, queue, pipes, and
 # one for each slot of its gunicorn.
 OTHER_DESCRIPTORS = 512
+
+LOOK_FOR_GARBAGE_AFTER = 10_000
+"""Objects that are made between two looks for garbage. One message may hold 300,000; with Python's 700,
+it takes ten times as long to decode."""
 
 START_AGAIN_AFTER = 5.0
 """Seconds between two attempts to replace a worker by code that does not start."""
@@ -38,6 +47,9 @@ COULD_NOT_START = 1
 
 class ServiceWorker:
     """A mixin, to stand before gunicorn's own worker class."""
+
+    #: What it waits in.
+    mode: AsyncMode
 
     # gunicorn's
     app: Any
@@ -56,6 +68,8 @@ class ServiceWorker:
     metrics_directory: str
     age: int
 
+    # Under which it reads requests.
+    conditions: Conditions
     # What knows where requests belong, once the app is loaded.
     router: Router | None = None
     # Whether the worker has begun to leave, and when, by the monotonic clock.
@@ -102,6 +116,10 @@ class ServiceWorker:
 
     def _load(self) -> None:
         self._share_metrics()
+        self.conditions = Conditions(
+            self.mode, float(self.cfg.keepalive) or HEAD_TIME, WaitingRoom(self.seats())
+        )
+        time_requests(self.conditions)
         try:
             super().load_wsgi()  # type: ignore[misc]
             self._start_routing()
@@ -123,9 +141,24 @@ class ServiceWorker:
         is_first = self.age <= self.cfg.workers
         return not (is_first or self.awaited or self.switchboard.is_empty())
 
-    def head_time(self) -> float | None:
-        """Return the seconds that the head of a request may take, nothing if gunicorn limits it."""
-        return None if self.cfg.keepalive else HEAD_TIME
+    def seats(self) -> int:
+        """Return how many connections may wait for their peers to say more."""
+        return self.worker_connections // 2
+
+    def timeout_ctx(self) -> AbstractContextManager[Any]:
+        """Leave the wait for requests to what reads them, see reading.py."""
+        return nullcontext()
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer a request that does not come, which is nothing to log; or as gunicorn does."""
+        # Not above: the master must not import what the workers have yet to patch.
+        from werkzeug.exceptions import RequestTimeout
+
+        if isinstance(exc, RequestTimeout):
+            with suppress(OSError):
+                write_error(client, HTTPStatus.REQUEST_TIMEOUT, "Request Timeout", "")
+        else:
+            super().handle_error(req, client, addr, exc)  # type: ignore[misc]
 
     def forget(self, descriptor: int) -> None:
         """Make the mode's loop forget a descriptor that other processes will still have open."""
@@ -148,6 +181,8 @@ class ServiceWorker:
         """Look for no garbage in what stays as long as the worker; each look would stop all sessions."""
         gc.collect()
         gc.freeze()
+        youngest, *older = gc.get_threshold()
+        gc.set_threshold(max(youngest, LOOK_FOR_GARBAGE_AFTER), *older)
 
     def _state(self) -> Any:
         """Return what the layer knows of the app; nothing for an app without the layer."""
@@ -171,7 +206,7 @@ class ServiceWorker:
             self.switchboard,
             Place(state.settings.host_id, self.slot, self.age),
             self.sockets,
-            head_time=self.head_time(),
+            conditions=self.conditions,
             forget=self.forget,
             log=self.log,
         )

@@ -7,26 +7,36 @@ import os
 import selectors
 import socket
 import threading
+import time
 from concurrent.futures import Future
 from types import FrameType
 from typing import Any
 
 from gunicorn.workers import gthread
 
-from production.process.parsing import HEAD_TIME
+from production.modes import AsyncMode
 from production.process.service_worker import ServiceWorker
+from production.process.waiting_room import SEATS_OF_THREADS
+
+FIRST_BYTE_TIME = 0.05
+"""Seconds for which a thread waits whether a new connection says something."""
+
+IDLE_AT_ONCE = 64
+"""Idle connections that are closed when there are too many."""
 
 
 class ThreadWorker(ServiceWorker, gthread.ThreadWorker):  # type: ignore[misc]
     """Serves each connection in an operating-system thread."""
 
+    mode = AsyncMode.THREADING
+
     def start_leaving(self) -> None:
         """Drain in a thread of its own."""
         threading.Thread(target=self.leave, name="drain", daemon=True).start()
 
-    def head_time(self) -> float | None:
-        """Limit the head of a request as the green modes do: gthread waits for ever."""
-        return float(self.cfg.keepalive) or HEAD_TIME
+    def seats(self) -> int:
+        """Return how many threads may wait for a peer to say more."""
+        return SEATS_OF_THREADS
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Take connections, or none while there is no room.
@@ -34,6 +44,8 @@ class ThreadWorker(ServiceWorker, gthread.ThreadWorker):  # type: ignore[misc]
         Close the listeners on the way out, so that nobody waits for an answer in their queue. What
         other workers hand over, for sessions that are still here, is taken until the end.
         """
+        if not enabled and self.alive and self._close_idle():
+            return
         was_enabled = self._accepting
         super().set_accept_enabled(enabled)
         if self.router and self.alive and enabled != was_enabled:
@@ -53,6 +65,9 @@ class ThreadWorker(ServiceWorker, gthread.ThreadWorker):  # type: ignore[misc]
         Upstream closes it in the thread that accepts all others, and waits there for up to two
         seconds until the client has closed it as well.
         """
+        if not conn.initialized and not conn.wait_for_data(FIRST_BYTE_TIME):
+            # gunicorn would keep the thread for five seconds. This waits without one.
+            return gthread._DEFER
         with self.serving(conn.client):
             goes_on = super().handle(conn)
         if not goes_on and conn.sock.fileno() >= 0:
@@ -68,6 +83,21 @@ class ThreadWorker(ServiceWorker, gthread.ThreadWorker):  # type: ignore[misc]
             self.nr_conns -= 1
         else:
             super().finish_request(conn, fs)
+            if self.pending_conns and self.pending_conns[-1] is conn:
+                # gunicorn gives a new connection no time at all where none is kept alive.
+                conn.timeout = time.monotonic() + self.conditions.head_time
+
+    def _close_idle(self) -> bool:
+        """Close some of those that say nothing, the silent for longest first, for others to come in.
+
+        :return: whether there are any.
+        """
+        idle = list(self.pending_conns or self.keepalived_conns)[:IDLE_AT_ONCE]
+        for conn in idle:
+            conn.timeout = 0.0
+        self.murder_pending()
+        self.murder_keepalived()
+        return bool(idle)
 
     def _take_arrivals(self, descriptor: int) -> None:
         """Serve the connections that other workers hand over."""

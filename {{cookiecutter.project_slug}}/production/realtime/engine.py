@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from http import HTTPStatus
+from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs
 
 import engineio
 import engineio.socket
 import structlog
+from werkzeug.exceptions import RequestTimeout
 
 from production.http.proxy import client_of
 from production.observe import metrics
@@ -128,6 +130,14 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 [("Retry-After", str(RETRY_AFTER))],
             )
+        session = self.sockets.get(sid)
+        if environ["REQUEST_METHOD"] == "POST" and session is not None:
+            try:
+                body = environ["wsgi.input"].read(_content_length(environ))
+            except RequestTimeout:
+                session.end(Reason.TRANSPORT_ERROR, detail="a request came too slowly")
+                return _answer(start_response, HTTPStatus.REQUEST_TIMEOUT)
+            environ["wsgi.input"] = BytesIO(body)
         return super().handle_request(environ, start_response)
 
     def _handle_connect(

@@ -69,6 +69,24 @@ class StrictPacket(Packet):  # type: ignore[misc]
         except (ValueError, TypeError, IndexError, RecursionError) as error:
             raise MalformedPacket("the attachments do not fit the packet") from error
 
+    @classmethod
+    def reconstruct_binary(cls, data: Any, attachments: list[bytes]) -> Any:
+        """Put the attachments where the placeholders are.
+
+        In place: upstream builds all of it anew, which takes as long as ten other messages.
+
+        :raises IndexError: if there are not as many.
+        """
+        containers = [data]
+        for container in containers:
+            items = container.items() if isinstance(container, dict) else enumerate(container)
+            for key, value in items:
+                if isinstance(value, dict) and value.get("_placeholder") and "num" in value:
+                    container[key] = attachments[value["num"]]
+                elif isinstance(value, dict | list):
+                    containers.append(value)
+        return data
+
     def _check_type(self, attachments: int) -> None:
         if self.packet_type not in FROM_CLIENTS:
             raise MalformedPacket("clients do not send packets of this type")

@@ -14,6 +14,8 @@ class Reason(BaseServer.reason):  # type: ignore[misc]
     MALFORMED = "malformed data"
     #: The client has joined no namespace in the time that it had.
     CONNECT_TIMEOUT = "connect timeout"
+    #: The client sent, again and again, what no client needs to send.
+    FLOODING = "flooding"
     #: The process is about to leave; the client should come back at once, elsewhere.
     DRAINING = "server draining"
 

@@ -146,6 +146,8 @@ class Server(socketio.Server):  # type: ignore[misc]
             metrics.refused_connects.labels(reason).inc()
         session = self.eio.sockets.get(eio_sid)
         if session is not None:
+            if not self.manager.is_connected(sid, namespace):
+                session.count_odd_packet("refused namespaces")
             session.public_id = session.public_id or sid
             log.info(
                 "client connected"
@@ -211,6 +213,15 @@ class Server(socketio.Server):  # type: ignore[misc]
         """
         check_room("close_room", room)
         super().close_room(room, namespace=namespace)
+
+    def _handle_ack(self, eio_sid: str, namespace: str | None, number: int, data: Any) -> None:
+        """Pass an acknowledgement on, if somebody waits for it."""
+        sid = self.manager.sid_from_eio_sid(eio_sid, namespace or "/")
+        # Upstream keeps what counts them among the callbacks, as number 0.
+        if number and number in self.manager.callbacks.get(sid, ()):
+            super()._handle_ack(eio_sid, namespace, number, data)
+        elif (session := self.eio.sockets.get(eio_sid)) is not None:
+            session.count_odd_packet("acknowledgements of nothing")
 
     def _handle_event_internal(self, server: Any, sid: str, eio_sid: str, *event: Any) -> None:
         handle = partial(super()._handle_event_internal, server, sid, eio_sid, *event)

@@ -11,26 +11,29 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qs
 
 from engineio import exceptions
 from engineio.packet import CLOSE, MESSAGE, NOOP, PING, PONG, UPGRADE, Packet
-from engineio.payload import Payload
 from engineio.socket import Socket
 
 from production.observe import metrics
 from production.observe.lag import progress
 from production.realtime.attachments import Attachment, attachments_of, parts_of
 from production.realtime.backlog import Backlog
+from production.realtime.floods import MOST_ODD_PACKETS, Allowance, Flooding
 from production.realtime.frames import encode_frame
 from production.realtime.inbox import Inbox
 from production.realtime.reasons import Reason
 from production.realtime.websocket import (
     CLOSE_NORMAL,
+    CLOSE_POLICY_VIOLATION,
     CLOSE_PROTOCOL_ERROR,
     LINGER,
     ProtocolViolation,
     WebSocket,
 )
+from production.turns import Turn
 
 UPGRADE_TIMEOUT = 10.0
 """Seconds that a client has to complete an upgrade; the same as Node's ``upgradeTimeout``."""
@@ -41,9 +44,12 @@ MALFORMED = (ValueError, TypeError, IndexError, KeyError, RecursionError)
 UNREACHABLE = (Reason.SLOW_CLIENT, Reason.PING_TIMEOUT)
 """Reasons for which no goodbye could arrive."""
 
-# A client that emits in a loop sends all of it in one request. Upstream allows 16 packets and
-# drops the rest without a word (Flask-SocketIO issue 1228); the request's size is the real limit.
-Payload.max_decode_packets = 10_000
+MOST_PACKETS = 10_000
+"""Packets in one polling request. A client that emits in a loop sends all of it in one, where upstream
+allows 16 and drops the rest without a word (Flask-SocketIO issue 1228); the size is the real limit."""
+
+SEPARATOR = "\x1e"
+"""What stands between the packets of one polling request."""
 
 
 FLUSH = object()
@@ -85,6 +91,7 @@ class Session(Socket):  # type: ignore[misc]
         #: Why the session ended, and more about it for the log.
         self.end_reason: str | None = None
         self.end_detail = ""
+        self._odd_packets = Allowance(MOST_ODD_PACKETS)
         # Why this session must end, once that is decided, and what a WebSocket client is told.
         self._verdict: tuple[str, str] | None = None
         self._goodbye = (CLOSE_NORMAL, "")
@@ -185,17 +192,34 @@ class Session(Socket):  # type: ignore[misc]
         if pkt.packet_type == PONG and self._pinged_at is not None:
             metrics.round_trip.labels(self.transport).observe(time.monotonic() - self._pinged_at)
             self._pinged_at = None
+        elif pkt.packet_type in (PONG, UPGRADE):
+            self.count_odd_packet("packets that answer nothing")
         super().receive(pkt)
-        # Without this, one client that sends without pause would own the loop of a green mode.
+        if self._verdict:
+            raise exceptions.SocketIsClosedError
+        # Its handler's turn, before the next packet of a client that sends without pause is read.
         self.server.sleep(0)
+
+    def count_odd_packet(self, what: str) -> None:
+        """Count a packet that asks for nothing; no other is received of a client with no end of them.
+
+        :param what: what it is, in the plural.
+        """
+        try:
+            self._odd_packets.use(what)
+        except Flooding as flooding:
+            self._condemn(Reason.FLOODING, str(flooding), code=CLOSE_POLICY_VIOLATION)
 
     def handle_post_request(self, environ: dict[str, Any]) -> None:
         """Handle the packets of one polling request, and end the session if they make no sense.
 
         :raises EngineIOError: for a request that is to be answered with 400.
         """
+        turn = Turn(self.server.async_mode)
         try:
-            super().handle_post_request(environ)
+            for packet in _packets(environ["wsgi.input"].read()):
+                self.receive(packet)
+                turn.check()
         except (exceptions.UnknownPacketError, *MALFORMED) as error:
             self.close(reason=Reason.MALFORMED, detail=_describe(error))
             raise exceptions.EngineIOError("malformed payload") from error
@@ -238,7 +262,7 @@ class Session(Socket):  # type: ignore[misc]
             self.queue.put(Packet(NOOP))  # releases the poll that waits
             self.upgraded = ws.receive() == str(UPGRADE)
             ws.set_timeout(None)
-        except (ProtocolViolation, OSError):
+        except (ProtocolViolation, Flooding, OSError):
             self.upgraded = False
         finally:
             self.upgrading = False
@@ -251,6 +275,8 @@ class Session(Socket):  # type: ignore[misc]
                 self.receive(Packet(encoded_packet=message))
         except ProtocolViolation as violation:
             self._condemn(Reason.MALFORMED, violation.reason, code=violation.code)
+        except Flooding as flooding:
+            self._condemn(Reason.FLOODING, str(flooding), code=CLOSE_POLICY_VIOLATION)
         except exceptions.SocketIsClosedError:
             return
         except (exceptions.UnknownPacketError, *MALFORMED) as error:
@@ -324,7 +350,7 @@ class Session(Socket):  # type: ignore[misc]
 
     def _condemn(self, reason: str, detail: str, *, code: int) -> None:
         self._verdict = (reason, detail)
-        self._goodbye = (code, reason)
+        self._goodbye = (code, detail if reason == Reason.FLOODING else reason)
 
     def _end(self) -> None:
         if self._verdict and self._verdict[0] in UNREACHABLE:
@@ -340,6 +366,24 @@ class Session(Socket):  # type: ignore[misc]
                 self.queue.get(block=False)
         except empty:
             return
+
+
+def _packets(body: bytes) -> Iterator[Packet]:
+    """Yield the packets of a polling request, each decoded when its turn comes.
+
+    Engine.IO protocol, revision 4, section "Packet encoding".
+
+    :raises ValueError: if it is no text, holds too many packets or one that cannot be decoded.
+    """
+    text = body.decode()
+    if not text:
+        return
+    if text.startswith("d="):  # JSONP's form has this field only
+        text = parse_qs(text, max_num_fields=1)["d"][0]
+    if text.count(SEPARATOR) >= MOST_PACKETS:
+        raise ValueError("too many packets in one request")
+    for packet in text.split(SEPARATOR):
+        yield Packet(encoded_packet=packet)
 
 
 def _frames(packet: Packet) -> bytes:

@@ -26,10 +26,18 @@ from http import HTTPStatus
 from typing import Any, NoReturn, cast
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
-from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
+from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.utilities import LocalProtocolError, generate_accept_token
 
+from production.realtime.floods import (
+    MOST_FRAGMENTS,
+    MOST_ODD_FRAMES,
+    SMALL_FRAGMENT,
+    Allowance,
+    Flooding,
+)
 from production.realtime.frames import Message, NotPlain, encode_frame, read_plain
+from production.turns import Turn
 
 READ_SIZE = 65536
 """Bytes asked of the socket at a time."""
@@ -43,6 +51,7 @@ LINGER_READS = 128
 CLOSE_NORMAL = 1000
 CLOSE_GOING_AWAY = 1001
 CLOSE_PROTOCOL_ERROR = 1002
+CLOSE_POLICY_VIOLATION = 1008
 CLOSE_MESSAGE_TOO_BIG = 1009
 CLOSE_SERVICE_RESTART = 1012
 
@@ -86,6 +95,7 @@ class WebSocket:
     def __init__(self, handler: Callable[[WebSocket], Any], server: Any) -> None:
         self._handler = handler
         self._limit: int = server.max_http_buffer_size
+        self._turn = Turn(server.async_mode)
         # Whether neither side has begun to close.
         self._open = True
         # The reader answers pings and closes while the writer sends.
@@ -128,6 +138,7 @@ class WebSocket:
 
         :return: the message, or nothing once the connection is closed.
         :raises ProtocolViolation: if the peer breaks the protocol or exceeds the message limit.
+        :raises Flooding: if it sends more fragments or control frames than any message needs.
         """
         try:
             return next(self._messages, None)
@@ -223,7 +234,8 @@ class WebSocket:
 
     def _read_open(self) -> bytes:
         """Return the next bytes; nothing at the end, or once this side has begun to close."""
-        data = self._read()
+        self._turn.check()
+        data = self._turn.wait(self._read)
         return data if self._open else b""
 
     def _read(self) -> bytes:
@@ -263,6 +275,7 @@ class WebSocket:
                 while plain := read_plain(data, start, min(self._limit, READ_SIZE)):
                     message, start = plain
                     yield message
+                    self._turn.check()
             except NotPlain:
                 yield from self._receive_others(data[start:])
                 return
@@ -276,22 +289,19 @@ class WebSocket:
         with self._sending:
             # Whoever closes may be making it as well.
             connection = self._connection
-        parts: list[Any] = []
-        size = 0
+        assembly = Assembly(self._limit)
+        control_frames = Allowance(MOST_ODD_FRAMES)
         while data:
             connection.receive_data(data)
             for event in connection.events():
+                self._turn.check()
                 if isinstance(event, TextMessage | BytesMessage):
-                    size += _size(event.data)
-                    if size > self._limit:
-                        raise ProtocolViolation(CLOSE_MESSAGE_TOO_BIG, "message too large")
-                    if event.data or not parts:
-                        parts.append(event.data)
-                    if event.message_finished:
-                        yield _join(parts)
-                        parts, size = [], 0
-                elif isinstance(event, Ping):
-                    self._send(event.response())
+                    if (message := assembly.add(event)) is not None:
+                        yield message
+                elif isinstance(event, Ping | Pong):
+                    control_frames.use("control frames")
+                    if isinstance(event, Ping):
+                        self._send(event.response())
                 elif isinstance(event, CloseConnection):
                     self._answer_close(event)
                     return
@@ -314,9 +324,9 @@ class WebSocket:
             self._socket.shutdown(socket.SHUT_WR)
             for _ in range(LINGER_READS):
                 self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
-                if not self._socket.recv(READ_SIZE):
+                if not self._turn.wait(self._socket.recv, READ_SIZE):
                     return
-                time.sleep(0)
+                self._turn.check()
         except OSError:
             return
 
@@ -329,6 +339,55 @@ def _bare_socket(connection: Any) -> Any:
         if hasattr(connection, wrapped):
             return getattr(connection, wrapped)
     return connection
+
+
+class Assembly:
+    """Puts a message together from its fragments, never holding more than one message.
+
+    :param limit: bytes that a message may have.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._small_fragments = Allowance(MOST_ODD_FRAMES)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._parts: list[Any] = []
+        self._size = 0
+        self._fragments = 0
+        self._fragment_size = 0
+
+    def add(self, part: TextMessage | BytesMessage) -> Message | None:
+        """Add what has come of a frame.
+
+        :param part: as wsproto has read it.
+        :return: the message, if that was the last of it.
+        :raises ProtocolViolation: if the message is too large.
+        :raises Flooding: if it comes in more fragments than it needs.
+        """
+        size = _size(part.data)
+        self._size += size
+        self._fragment_size += size
+        if self._size > self._limit:
+            raise ProtocolViolation(CLOSE_MESSAGE_TOO_BIG, "message too large")
+        if part.data or not self._parts:
+            self._parts.append(part.data)
+        if part.message_finished:
+            message = _join(self._parts)
+            self._begin()
+            return message
+        if part.frame_finished:
+            self._count_fragment()
+        return None
+
+    def _count_fragment(self) -> None:
+        self._fragments += 1
+        if self._fragments > MOST_FRAGMENTS + self._size // SMALL_FRAGMENT:
+            raise Flooding("fragments")
+        if self._fragment_size < SMALL_FRAGMENT:
+            self._small_fragments.use("small fragments")
+        self._fragment_size = 0
 
 
 def _size(part: str | bytes | bytearray) -> int:
