@@ -17,8 +17,6 @@ from production.realtime.queue import CANARY, LISTENING, QueueManager
 from queues import unused_service
 from waiting import eventually
 
-PATIENCE = 15.0
-
 SILENCE = 0.4
 """Seconds, in place of the product's, so that what is slow need not be slow for long."""
 
@@ -79,15 +77,15 @@ def test_a_listener_that_is_behind_is_not_deaf(
     message_queue: str, listening: Callable[[type[Slow]], Slow]
 ) -> None:
     manager = listening(Slow)
-    eventually(lambda: manager.silence() is not None, PATIENCE, "it hears itself")
+    eventually(lambda: manager.silence() is not None, "it hears itself")
     numbers = list(range(int(4 * SILENCE / SLOWNESS)))
     with capture_logs() as records:
         publish(message_queue, manager, *map(emitted, numbers))
-        eventually(lambda: len(manager.delivered) == len(numbers), PATIENCE, "all is delivered")
+        eventually(lambda: len(manager.delivered) == len(numbers), "all is delivered")
     assert manager.delivered == numbers
     assert [record for record in records if "message queue" in record["event"]] == []
     assert manager.longest_lag > SILENCE
-    eventually(lambda: manager.lag() < SILENCE, PATIENCE, "it has caught up")
+    eventually(lambda: manager.lag() < SILENCE, "it has caught up")
 
 
 def test_a_listener_that_hears_all_but_itself_is_deaf(
@@ -99,7 +97,7 @@ def test_a_listener_that_hears_all_but_itself_is_deaf(
         publish(message_queue, manager, emitted("chatter"))
         return LISTENING in manager.outage.faults
 
-    eventually(is_found, PATIENCE, "it is found")
+    eventually(is_found, "it is found")
     assert "came round" in str(manager.outage.faults[LISTENING])
     assert manager.delivered
 
@@ -108,7 +106,7 @@ def test_what_others_published_and_nobody_heard_is_counted_and_said(
     message_queue: str, listening: Callable[[type[Slow]], Slow]
 ) -> None:
     manager = listening(Slow)
-    eventually(lambda: manager.silence() is not None, PATIENCE, "it hears itself")
+    eventually(lambda: manager.silence() is not None, "it hears itself")
     with capture_logs() as records:
         publish(
             message_queue,
@@ -123,7 +121,7 @@ def test_what_others_published_and_nobody_heard_is_counted_and_said(
             {"method": CANARY, "sender": "older", "sent_at": 0.0},
             emitted("foreign"),
         )
-        eventually(lambda: "foreign" in manager.delivered, PATIENCE, "all is heard")
+        eventually(lambda: "foreign" in manager.delivered, "all is heard")
     assert manager.delivered == ["eighth", "eleventh", "foreign"]
     assert manager.counters()["missed"] == 5
     lost = [record for record in records if record["event"].startswith("messages of another")]

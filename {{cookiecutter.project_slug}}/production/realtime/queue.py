@@ -26,11 +26,19 @@ import socketio
 import structlog
 
 from production.observe import metrics
+from production.realtime import sentinels
 from production.realtime.manager import ConnectedOnly, CountedDelivery
 from production.realtime.outage import ProvenOutage
 from production.realtime.outbox import Entry, Outbox
 from production.realtime.presence import SharedPresence
-from production.realtime.redis_connection import connect, name, publishing_pipeline
+from production.realtime.queue_url import Form, parse
+from production.realtime.redis_connection import (
+    QueueClient,
+    connect,
+    make_sure_of,
+    name,
+    publishing_pipeline,
+)
 from production.realtime.repeats import Repeats
 
 log = structlog.get_logger(__name__)
@@ -48,6 +56,9 @@ CANARY_INTERVAL = 2.0
 SILENCE = 5.0
 """Seconds after which a listener that has read all there was, and no canary, is deaf; two in a row may
 be late."""
+
+LOOK = 0.5
+"""Seconds between two looks of a listener that hears nothing at whether the queue has moved."""
 
 RESUBSCRIBE_TIME = 2.0
 """Seconds that the other processes have to subscribe again, before what waits is published."""
@@ -170,6 +181,9 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
         super().initialize()
         self.server.start_background_task(self._write)
         self.presence.start()
+        address = parse(self._url)
+        if address.form is Form.SENTINEL:
+            sentinels.listen(self.server, address)
 
     def emit(
         self,
@@ -224,21 +238,18 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
     # Publishing
 
     def _write(self) -> None:
-        client: Any = None
+        queue = QueueClient(self._url)
         while True:
             self._wake.wait(self._next_due())
             self._wake.clear()
             try:
-                client = client or connect(self._url)
-                self._publish_due(client)
+                # Once: if the queue has moved, the others have to find it before it is tried again.
+                queue.ask_once(self._publish_due)
             except Exception as error:
                 self._counters["failed"] += 1
                 metrics.queue_failures.inc()
                 self._lose(PUBLISHING, error)
                 self._outbox.expire()
-                if client is not None:
-                    client.close()
-                client = None
                 self.server.sleep(random.uniform(*RETRY_AFTER))  # noqa: S311
 
     def _next_due(self) -> float:
@@ -314,7 +325,7 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
                 while True:
                     received = subscription.get_message()
                     if received is None:
-                        received = self._wait_for_message(subscription)
+                        received = self._wait_for_message(client, subscription)
                     if received["type"] == "message":
                         yield from self._read(received["data"])
                         # In the green modes a burst would otherwise pile up in front of clients
@@ -331,17 +342,21 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
         self._canary_at = 0.0
         self._wake.set()
 
-    def _wait_for_message(self, subscription: Any) -> dict[str, Any]:
+    def _wait_for_message(self, client: Any, subscription: Any) -> dict[str, Any]:
         """Wait for what is published next: nothing is there that could be in front of a canary.
 
         :raises Silence: if nothing comes, or a canary should have.
+        :raises ConnectionError: redis-py's, if another server has become the one to listen to.
         """
         if self._unheard and time.monotonic() - self._unheard[0] > SILENCE:
             raise Silence(f"no message of this process came round for {SILENCE:g} s")
-        received: dict[str, Any] | None = subscription.get_message(timeout=SILENCE)
-        if received is None:
-            raise Silence(f"nothing arrived for {SILENCE:g} s")
-        return received
+        until = time.monotonic() + SILENCE
+        while time.monotonic() < until:
+            make_sure_of(client)
+            received: dict[str, Any] | None = subscription.get_message(timeout=LOOK)
+            if received is not None:
+                return received
+        raise Silence(f"nothing arrived for {SILENCE:g} s")
 
     def _read(self, payload: bytes) -> Iterator[dict[str, Any]]:
         """Yield a message if it is for this process and was not here before."""
