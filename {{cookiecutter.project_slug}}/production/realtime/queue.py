@@ -31,6 +31,7 @@ from production.realtime.manager import ConnectedOnly, CountedDelivery
 from production.realtime.outage import ProvenOutage
 from production.realtime.outbox import Entry, Outbox
 from production.realtime.presence import SharedPresence
+from production.realtime.queue_rights import check_queue
 from production.realtime.queue_url import Form, parse
 from production.realtime.redis_connection import (
     QueueClient,
@@ -103,6 +104,7 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
     ) -> None:
         super().__init__(channel=channel or name(service, "events", url=url))
         self._url = url
+        self._service = service
         self._outbox = Outbox(backlog, backlog_seconds, self._dumps)
         self._repeats = Repeats()
         self._counters: Counter[str] = Counter(
@@ -150,6 +152,13 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
         with contextlib.suppress(IndexError):
             return max(self._way, time.monotonic() - self._unheard[0])
         return self._way
+
+    def check(self) -> None:
+        """Make sure that the queue is what its URL says and lets this process do what it does.
+
+        :raises ConfigurationError: in one sentence, if not; never because it cannot be reached.
+        """
+        check_queue(self._url, self._service, self.channel)
 
     def flush(self, seconds: float) -> None:
         """Wait until everything is published, but not for longer than some seconds."""
