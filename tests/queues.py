@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import selectors
 import signal
 import socket
@@ -201,3 +202,8 @@ def message_queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run one Valkey for all tests that only need a queue; return its URL."""
     with running(tmp_path_factory.mktemp("queue")) as valkey:
         yield valkey.url
+
+
+def unused_service() -> str:
+    """Return the name of a service that no other test has, so that one queue serves many tests."""
+    return f"service-{secrets.token_hex(4)}"

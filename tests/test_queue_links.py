@@ -79,16 +79,18 @@ def behind_tls(directory: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def behind_sentinel(directory: Path) -> Iterator[str]:
-    with running(directory) as valkey:
-        configuration = directory / "sentinel.conf"
-        configuration.write_text(f"sentinel monitor board 127.0.0.1 {valkey.port} 1\n")
-        sentinel = Valkey(directory, str(configuration), "--sentinel")
-        try:
+    with running(directory) as valkey, contextlib.ExitStack() as sentinels:
+        # The first is not there: the others are asked.
+        ports = [free_port()]
+        for number in range(2):
+            configuration = directory / f"sentinel-{number}.conf"
+            configuration.write_text(f"sentinel monitor board 127.0.0.1 {valkey.port} 1\n")
+            sentinel = Valkey(directory, str(configuration), "--sentinel")
+            sentinels.callback(sentinel.stop)
             sentinel.start()
-            # The first is not there: the others are asked.
-            yield f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{sentinel.port}/0/board"
-        finally:
-            sentinel.stop()
+            ports.append(sentinel.port)
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+        yield f"redis+sentinel://{hosts}/0/board"
 
 
 @contextlib.contextmanager

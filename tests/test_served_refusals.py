@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from baking import Bake, clean_environment
+from queues import running
 from served import ServedProject
 from waiting import PATIENCE
 
@@ -85,6 +86,18 @@ def test_a_fault_is_refused_by_name_and_with_the_fix(
     assert "Traceback" not in served.log_text()
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE)
+
+
+def test_a_queue_that_lets_do_too_little_is_refused_by_name(bake: Bake, tmp_path: Path) -> None:
+    with running(tmp_path) as valkey, valkey.client as client:
+        client.execute_command(
+            *("ACL", "SETUSER", "limited", "on", ">secret", "~*", "&*", "+@all", "-time")
+        )
+        url = f"redis://limited:secret@127.0.0.1:{valkey.port}"
+        served = ServedProject(bake(), tmp_path / "service.log", {"REDIS_URL": url})
+        assert served.wait() != 0
+    assert "does not let the user of REDIS_URL TIME: grant it `+time`" in served.log_text()
+    assert "Traceback" not in served.log_text()
 
 
 def test_all_faults_of_the_settings_are_named_at_once(bake: Bake, tmp_path: Path) -> None:

@@ -109,3 +109,15 @@ def test_senders_that_are_silent_for_long_are_forgotten() -> None:
         repeats.is_repeat(str(sender), 1)
     assert not repeats.is_repeat("0", 1)
     assert repeats.is_repeat(str(MAX_SENDERS), 1)
+
+
+def test_what_a_sender_has_published_and_nobody_heard_is_missed_once() -> None:
+    repeats = Repeats()
+    # What was published before anyone listened was not for this process.
+    assert repeats.missed("a", 5) == 0
+    assert repeats.missed("a", 5) == 0
+    assert repeats.missed("a", 8) == 3
+    assert repeats.missed("a", 8) == 0
+    assert not repeats.is_repeat("a", 9)
+    assert repeats.missed("a", 9) == 0
+    assert repeats.missed("b", 3) == 0

@@ -1,7 +1,9 @@
 """Work that is done once in a service, however many processes it has: a clock, a price feed.
 
-The processes compete for a lock in the message queue. Who holds it does the work and renews it; when
-that process dies, the lock runs out and another one takes over::
+The processes compete for a lease in the message queue. Who holds it does the work and renews it; when
+that process dies, the lease runs out and another one takes over. A process that cannot prove that it
+holds the lease stops before another one may begin: :mod:`production.realtime.lease` says how, whatever
+becomes of the queue::
 
     def clock(turn):
         while True:
@@ -15,24 +17,19 @@ from __future__ import annotations
 
 import random
 import threading
-import time
-import uuid
 from collections.abc import Callable
 from typing import Any
 
 import structlog
 from flask import Flask
-from redis.exceptions import LockError, LockNotOwnedError
 
-from production.realtime.redis_connection import QUEUE_ERRORS, connect, name
+from production.realtime.lease import RENEWAL, Lease, NotHeld, NotYet, Unproven, now
+from production.realtime.redis_connection import QUEUE_ERRORS, QueueClient, name
 
 log = structlog.get_logger(__name__)
 
-# As parts of the lease. The lock runs out early enough for the slowest of the others to take over
-# within the lease; two renewals in a row may fail before that.
-LOCK_TIME = 0.75
-RENEWAL = 0.25
 ATTEMPTS = (0.1, 0.2)
+"""Parts of the lease between two attempts to take it, drawn at random."""
 
 LOOK = 0.1
 """Seconds between two looks at whether the turn is over."""
@@ -63,9 +60,10 @@ class Turn:
     @property
     def held(self) -> bool:
         """Whether the work is still this process's."""
-        if self.ends_with(self._server):
+        # What was over once stays over, for its work has ended or is about to.
+        if self.ends_with(self._server) or now() >= self._until:
             self._ended = True
-        return not self._ended and time.monotonic() < self._until
+        return not self._ended
 
     def ends_with(self, server: Any) -> bool:
         """Tell whether the process leaves, and its turn is over with that.
@@ -87,14 +85,14 @@ class Turn:
 
         :raises TurnOver: as soon as the turn is over.
         """
-        until = time.monotonic() + seconds
+        until = now() + seconds
         self.check()
-        while (left := until - time.monotonic()) > 0:
+        while (left := until - now()) > 0:
             self._server.sleep(min(left, LOOK))
             self.check()
 
     def extend(self, until: float) -> None:
-        """Let it last until a time of the monotonic clock."""
+        """Let it last until a time of the clock of leases."""
         self._until = until
 
     def end(self) -> None:
@@ -118,7 +116,13 @@ def once_per_service(
     :param work: called with a :class:`Turn`; it has to sleep by :meth:`Turn.sleep` or to ask
         :attr:`Turn.held` before it does what must not be done twice.
     :param title: the name of the work, the same in all processes; that of the function by default.
-    :param lease: seconds after which another process takes over from one that died.
+    :param lease: seconds within which another process takes over from one that died. A turn is
+        renewed every fifth of it, is over 0.6 of it after the last renewal that was confirmed, and
+        begins elsewhere after 0.75 of it at the earliest: the margin is 0.15 of it, 1.5 s by
+        default. What the work does between two looks at its turn has to take less than that; a
+        process that is stopped in between does it late, which only a store that checks
+        :attr:`Turn.fence` can refuse. On a queue that has failed over, was restarted or
+        emptied, or is new, a turn begins after 0.75 of it.
     """
     state = app.extensions["production"]
     title = title or f"{work.__module__}.{work.__qualname__}"
@@ -179,13 +183,12 @@ class Contest:
         self._server = state.socketio.server
         self._work = work
         self._title = title
-        self._lease = lease
-        self._url = state.settings.redis_url.get_secret_value()
-        self._key = name(state.settings.service_name, "once", title)
+        self._queue = QueueClient(state.settings.redis_url.get_secret_value())
+        self._lease = Lease(name(state.settings.service_name, "once", title), lease)
+        self._seconds = lease
         self._outage = state.outage
         self._part = f"lock of {title}"
-        #: What the lock holds while it is this process's.
-        self.token = uuid.uuid4().hex.encode()
+        self._in_doubt = False
 
     def begin(self) -> None:
         """Take part, in the background, until the process leaves."""
@@ -195,89 +198,80 @@ class Contest:
         """Know that another process has the turn, each time that it was found to."""
 
     def _run(self) -> None:
-        """Compete for the lock, do the work while it is held, compete again."""
-        client: Any = None
+        """Compete for the lease, do the work while it is held, compete again."""
         while not self._server.eio.draining:
             try:
-                client = client or connect(self._url)
-                self.compete(client)
-                self._outage.end(self._part)
-            except LockError as error:
+                self.compete()
+                self._settle()
+            except NotYet:
+                self._settle()
+            except NotHeld as error:
                 log.warning("turn lost", work=self._title, reason=str(error))
+            except Unproven as error:
+                self._doubt(error)
             except Exception as error:
                 self._outage.begin(self._part, error)
-                if client is not None:
-                    client.close()
-                client = None
-            self._server.sleep(random.uniform(*ATTEMPTS) * self._lease)  # noqa: S311
+            self._server.sleep(random.uniform(*ATTEMPTS) * self._seconds)  # noqa: S311
 
-    def compete(self, client: Any) -> None:
+    def compete(self) -> None:
         """Do the work if nobody else does it.
 
-        :raises LockError: if the lock ran out or was taken while the work was being done.
+        :raises NotHeld: if the lease was lost while the work was being done.
+        :raises NotYet: if nobody may do it for now.
         """
-        timeout = self._lease * LOCK_TIME
-        # Not bound to a thread: the lock belongs to this object, whoever renews it.
-        lock = client.lock(self._key, timeout=timeout, blocking=False, thread_local=False)
-        asked_at = time.monotonic()
-        if not self._take(lock):
+        until = self._queue.ask(self._lease.take)
+        if until is None:
             self.give_way()
             return
-        turn = self.turn_class(_next_fence(client, f"{self._key}:fence"), self._server)
-        turn.extend(asked_at + timeout)
+        self._settle()
+        turn = self.turn_class(self._lease.fence, self._server)
+        turn.extend(until)
         log.info("turn begins", work=self._title, fence=turn.fence)
         run = _Run(self._app, self._work, turn)
         self._server.start_background_task(run)
         try:
-            self._renew(lock, turn, run)
+            self._renew(turn, run)
         finally:
             turn.end()
             # Nothing begins here before what began earlier has noticed that its turn is over.
             while not run.ended.is_set():
                 self._server.sleep(LOOK)
             log.info("turn ends", work=self._title, fence=turn.fence)
-        lock.release()
+            try:
+                self._queue.ask(self._lease.release)
+            finally:
+                self._lease.forget()
 
-    def _take(self, lock: Any) -> bool:
-        """Take the lock if it is free, or this process's by an attempt that was never answered.
-
-        A queue that comes back after it was frozen does what it was asked meanwhile.
-        """
-        if lock.acquire(token=self.token):
-            return True
-        lock.local.token = self.token
-        try:
-            lock.reacquire()
-        except LockNotOwnedError:
-            return False
-        return True
-
-    def _renew(self, lock: Any, turn: Turn, run: _Run) -> None:
-        """Renew the lock until the work fails or the turn is over.
+    def _renew(self, turn: Turn, run: _Run) -> None:
+        """Renew the lease until the work fails or the turn is over.
 
         Work that returned keeps its turn: it is done, and nobody shall begin it again.
+
+        :raises NotHeld: if the lease is lost.
         """
-        renew_at = time.monotonic() + RENEWAL * self._lease
+        renew_at = now() + RENEWAL * self._seconds
         while turn.held and not run.failed:
             self._server.sleep(LOOK)
-            asked_at = time.monotonic()
+            asked_at = now()
             if asked_at < renew_at:
                 continue
+            # The turn lasts for what was confirmed, and the queue may be back by then.
             try:
-                lock.reacquire()
-            except LockError:
-                raise
+                turn.extend(self._queue.ask(self._lease.renew))
+            except Unproven as error:
+                self._doubt(error)
             except QUEUE_ERRORS as error:
-                # The turn lasts until the lock runs out, and the queue may be back by then.
                 self._outage.begin(self._part, error)
-                continue
-            self._outage.end(self._part)
-            turn.extend(asked_at + self._lease * LOCK_TIME)
-            renew_at = asked_at + RENEWAL * self._lease
+            else:
+                self._settle()
+                renew_at = asked_at + RENEWAL * self._seconds
 
+    def _doubt(self, error: Unproven) -> None:
+        self._outage.end(self._part)
+        if not self._in_doubt:
+            log.warning("turn not proven", work=self._title, reason=str(error))
+        self._in_doubt = True
 
-def _next_fence(client: Any, key: str) -> int:
-    """Return a number above all before: of this queue and, by the clock, of one that lost its data."""
-    fence = max(int(client.incr(key)), int(time.time() * 1000))
-    client.set(key, fence)
-    return fence
+    def _settle(self) -> None:
+        self._outage.end(self._part)
+        self._in_doubt = False

@@ -274,7 +274,7 @@ class Settings(BaseSettings):
         if not value or not value.get_secret_value():
             return None
         # Imported where a queue is used: redis-py takes as long to import as all the rest.
-        from production.realtime.redis_connection import check_url
+        from production.realtime.queue_url import check_url
 
         check_url(value.get_secret_value())
         return value

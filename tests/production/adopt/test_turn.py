@@ -15,6 +15,7 @@ from flask_socketio import SocketIO
 import production
 from production.adopt.gate import Gate
 from production.adopt.turn import TITLE, StartContest
+from production.realtime.lease import NotYet
 from production.realtime.redis_connection import connect, name
 from production.settings import load_settings
 from waiting import PATIENCE
@@ -63,7 +64,7 @@ def test_a_process_waits_while_another_does_the_work(
 ) -> None:
     take_the_lock(app, message_queue, "another's")
     gate = Gate()
-    StartContest(app, gate).compete(connect(message_queue))
+    StartContest(app, gate).compete()
     assert not gate.is_open
     assert signals == []
 
@@ -74,17 +75,15 @@ def test_a_process_leaves_when_another_has_taken_its_work_over(
     take_the_lock(app, message_queue, "another's")
     gate = Gate()
     gate.open()
-    StartContest(app, gate).compete(connect(message_queue))
+    StartContest(app, gate).compete()
     assert signals == [(os.getpid(), signal.SIGTERM)]
 
 
-def test_a_lock_that_a_frozen_queue_gave_later_is_known_again(
-    app: Flask, message_queue: str
+def test_a_process_stays_while_a_queue_that_is_new_lets_nobody_begin(
+    app: Flask, signals: list[tuple[int, int]]
 ) -> None:
     gate = Gate()
-    opened = threading.Event()
-    gate.postpone(opened.set)
-    contest = StartContest(app, gate)
-    take_the_lock(app, message_queue, contest.token.decode())
-    contest.begin()
-    assert opened.wait(PATIENCE)
+    gate.open()
+    with pytest.raises(NotYet):
+        StartContest(app, gate).compete()
+    assert signals == []

@@ -55,14 +55,14 @@ class StartContest(Contest):
         self._idle.set()
         at_the_end(self._give_up)
 
-    def compete(self, client: Any) -> None:
+    def compete(self) -> None:
         """Compete for the turn, and keep it as long as the process runs.
 
-        :raises LockError: if the turn was lost.
+        :raises NotHeld: if the turn was lost.
         """
         self._idle.clear()
         try:
-            super().compete(client)
+            super().compete()
         finally:
             self._idle.set()
 

@@ -97,6 +97,7 @@ def _message_queue(manager: QueueManager, grace: float) -> dict[str, Any]:
         "status": _verdict(silence is not None and silence <= grace),
         "publishing": PUBLISHING not in faults,
         "listening": LISTENING not in faults,
+        "lag_seconds": round(manager.lag(), 1),
     }
     if silence is not None:
         result |= {"observedValue": round(silence, 1), "observedUnit": "s"}
@@ -106,6 +107,8 @@ def _message_queue(manager: QueueManager, grace: float) -> dict[str, Any]:
         result["output"] = ", ".join(reasons)
     elif silence is None:
         result["output"] = "no message has come round yet"
+    elif silence > grace:
+        result["output"] = "what this process hears is late"
     return result
 
 

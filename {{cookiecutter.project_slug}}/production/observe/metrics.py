@@ -108,12 +108,18 @@ queue_failures = _counter("socketio_queue_failures", "Attempts to publish that f
 queue_dropped = _counter("socketio_queue_dropped", "Messages given up: too old, or too many.")
 queue_received = _counter("socketio_queue_received", "Messages of other processes.")
 queue_malformed = _counter("socketio_queue_malformed", "Messages that could not be read.")
+queue_missed = _counter(
+    "socketio_queue_missed", "Messages of other processes that were published and never heard."
+)
 queue_waiting = _gauge("socketio_queue_waiting", "Messages that the queue has not taken yet.")
 queue_lag = _histogram(
     "socketio_queue_lag_seconds", "How long a message took through the queue and back.", LATENCIES
 )
 queue_silence = _gauge(
     "socketio_queue_silence_seconds", "For how long no message of its own has come back."
+)
+queue_behind = _gauge(
+    "socketio_queue_behind_seconds", "How late the worker hears what is published."
 )
 queue_listening = _gauge("socketio_queue_listening", "Whether the worker hears the queue.")
 

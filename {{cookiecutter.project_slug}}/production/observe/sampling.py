@@ -103,4 +103,5 @@ def sample_queue(queue: QueueManager) -> None:
     silence = queue.silence()
     metrics.queue_waiting.set(queue.waiting)
     metrics.queue_silence.set(math.inf if silence is None else silence)
+    metrics.queue_behind.set(queue.lag())
     metrics.queue_listening.set(silence is not None and LISTENING not in queue.outage.faults)

@@ -122,6 +122,7 @@ class ServiceWorker:
         time_requests(self.conditions)
         try:
             super().load_wsgi()  # type: ignore[misc]
+            self._check_queue()
             self._start_routing()
             self._start_sampling()
             self._keep_what_is_loaded()
@@ -169,6 +170,16 @@ class ServiceWorker:
             from production.observe.shared_values import share
 
             share(self.metrics_directory, self.slot)
+
+    def _check_queue(self) -> None:
+        state = self._state()
+        if state is not None:
+            from production.realtime.queue import QueueManager
+
+            manager = state.socketio.server.manager
+            # An adopted app may have a queue of another kind.
+            if isinstance(manager, QueueManager):
+                manager.check()
 
     def _start_sampling(self) -> None:
         state = self._state()

@@ -10,12 +10,16 @@ processes that were forked after it was made::
 from __future__ import annotations
 
 import json
+import os
+import threading
+import uuid
 from typing import Any
 
 import socketio
 
 from production.realtime.outage import describe
-from production.realtime.redis_connection import QUEUE_ERRORS, connect, name
+from production.realtime.queue_url import Form, parse
+from production.realtime.redis_connection import QUEUE_ERRORS, QueueClient, name
 
 
 class EmitError(Exception):
@@ -34,7 +38,10 @@ class Emitter:
         self._manager = _Publisher(url, name(service_name, "events", url=url))
 
     def emit(self, event: str, data: Any = None, to: Any = None, namespace: str = "/") -> None:
-        """Publish an event; it waits a few seconds for the queue at most, and is not tried again.
+        """Publish an event; it waits a few seconds for the queue at most.
+
+        Where that fails because the queue has moved, it is tried once more, on the server that has
+        taken over. Nobody is sent it twice.
 
         :param event: the event's name.
         :param data: what can be written as JSON, bytes included; a tuple for several arguments.
@@ -51,14 +58,41 @@ class _Publisher(socketio.PubSubManager):  # type: ignore[misc]
 
     def __init__(self, url: str, channel: str) -> None:
         super().__init__(channel=channel, write_only=True)
-        self._url = url
-        self._client: Any = None
+        self._queue = QueueClient(url)
+        # Nobody tells this process of a planned switch, and the old primary goes on for a while, but
+        # nobody listens to it any more.
+        self._may_be_left_behind = parse(url).form is Form.SENTINEL
+        self._numbering = _Numbering()
 
     def _publish(self, data: dict[str, Any]) -> None:
-        payload = json.dumps(data)
+        payload = json.dumps({**data, **self._numbering.next()})
         try:
-            # In a cluster, the client asks for the nodes when it is made.
-            self._client = self._client or connect(self._url)
-            self._client.publish(self.channel, payload)
+            heard = self._queue.ask(lambda client: client.publish(self.channel, payload))
+            if not heard and self._may_be_left_behind:
+                self._queue.drop()
+                self._queue.ask(lambda client: client.publish(self.channel, payload))
         except QUEUE_ERRORS as error:
             raise EmitError(f"The message queue did not take it: {describe(error)}") from error
+
+
+class _Numbering(threading.local):
+    """Numbers the messages of one thread, by which those who hear one twice know it again.
+
+    Of one thread, since the numbers of a sender have to arrive in their order, and of one process, since
+    two that were forked would give the same ones.
+    """
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def next(self) -> dict[str, Any]:
+        """Return what goes into the next message: who sends it, and its number."""
+        if self._process != os.getpid():
+            self._begin()
+        self._number += 1
+        return {"sender": self._sender, "number": self._number}
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._sender = uuid.uuid4().hex
+        self._number = 0

@@ -16,7 +16,7 @@ from typing import Any
 from flask import current_app
 
 from production.realtime.outage import Outage
-from production.realtime.redis_connection import QUEUE_ERRORS, connect, name
+from production.realtime.redis_connection import QUEUE_ERRORS, QueueClient, name
 
 LEASE = 10
 """Seconds after which the sessions of a worker that was killed are no longer present."""
@@ -89,14 +89,15 @@ class SharedPresence(LocalPresence):
 
     def __init__(self, manager: Any, url: str, service: str, outage: Outage) -> None:
         super().__init__(manager)
-        self._url = url
+        # One for each task: what a handler asks does not wait for what is written.
+        self._reader = QueueClient(url)
+        self._writer = QueueClient(url)
         self._service = service
         self._workers = name(service, "presence", "workers")
         self._outage = outage
         self._changed: set[tuple[str, Any]] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._client: Any = None
 
     def start(self) -> None:
         """Start to tell the others who is here."""
@@ -118,15 +119,19 @@ class SharedPresence(LocalPresence):
         if self._outage.faults:
             raise PresenceUnavailable("the message queue does not answer")
         try:
-            client = self._client = self._client or connect(self._url)
-            pipeline = client.pipeline(transaction=False)
-            for worker in client.zrange(self._workers, 0, -1):
-                if worker.decode() != self._manager.host_id:
-                    pipeline.hget(self._key(worker.decode()), _field(namespace, room))
-            found = pipeline.execute()
+            found = self._reader.ask(lambda client: self._read(client, _field(namespace, room)))
         except QUEUE_ERRORS as error:
             raise PresenceUnavailable("the message queue does not answer") from error
         return {sid for sids in found if sids for sid in json.loads(sids)}
+
+    def _read(self, client: Any, field: str) -> list[bytes | None]:
+        """Return a field of the hashes of all other workers."""
+        pipeline = client.pipeline(transaction=False)
+        for worker in client.zrange(self._workers, 0, -1):
+            if worker.decode() != self._manager.host_id:
+                pipeline.hget(self._key(worker.decode()), field)
+        found: list[bytes | None] = pipeline.execute()
+        return found
 
     def _note(self, namespace: str, room: Any) -> None:
         with self._lock:
@@ -137,7 +142,6 @@ class SharedPresence(LocalPresence):
         return name(self._service, "presence", worker)
 
     def _write(self) -> None:
-        client: Any = None
         renew_at = 0.0
         while True:
             if self._wake.wait(max(0.0, renew_at - time.monotonic())):
@@ -146,21 +150,21 @@ class SharedPresence(LocalPresence):
             with self._lock:
                 changed, self._changed = self._changed, set()
             try:
-                client = client or connect(self._url)
-                self._write_rooms(client, changed)
+                self._write_rooms(changed)
                 renew_at = time.monotonic() + RENEWAL
                 self._outage.end(PRESENCE)
             except Exception as error:
                 self._outage.begin(PRESENCE, error)
                 with self._lock:
                     self._changed |= changed
-                if client is not None:
-                    client.close()
-                client, renew_at = None, 0.0
+                renew_at = 0.0
                 self._manager.server.sleep(random.uniform(*RETRY_AFTER))  # noqa: S311
 
-    def _write_rooms(self, client: Any, changed: set[tuple[str, Any]]) -> None:
+    def _write_rooms(self, changed: set[tuple[str, Any]]) -> None:
         """Renew the lease and write the rooms that changed, or all if what was written is gone."""
+        self._writer.ask(lambda client: self._renew(client, changed))
+
+    def _renew(self, client: Any, changed: set[tuple[str, Any]]) -> None:
         key = self._key(self._manager.host_id)
         if not client.expire(key, LEASE):
             changed = changed | self._rooms()

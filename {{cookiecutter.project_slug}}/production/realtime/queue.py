@@ -6,15 +6,19 @@ records for each emit that fails, tries again after up to a minute, and does not
 subscription that died without a word.
 
 One task publishes what the handlers have put into the outbox; another listens. Every few seconds
-the first publishes a canary and the second has to hear it: that proves the whole way round.
+the first publishes a canary and the second has to hear it: that proves the whole way round. A canary
+that is late while messages arrive is behind them, and not lost: nobody takes a listener that is busy
+for one that is deaf. Canaries say what their process has published, so that who hears one knows what
+it did not hear.
 """
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,11 +26,20 @@ import socketio
 import structlog
 
 from production.observe import metrics
+from production.realtime import sentinels
 from production.realtime.manager import ConnectedOnly, CountedDelivery
 from production.realtime.outage import ProvenOutage
 from production.realtime.outbox import Entry, Outbox
 from production.realtime.presence import SharedPresence
-from production.realtime.redis_connection import connect, name, publishing_pipeline
+from production.realtime.queue_rights import check_queue
+from production.realtime.queue_url import Form, parse
+from production.realtime.redis_connection import (
+    QueueClient,
+    connect,
+    make_sure_of,
+    name,
+    publishing_pipeline,
+)
 from production.realtime.repeats import Repeats
 
 log = structlog.get_logger(__name__)
@@ -42,7 +55,11 @@ CANARY_INTERVAL = 2.0
 """Seconds between two canaries."""
 
 SILENCE = 5.0
-"""Seconds after which a listener that hears no canary is deaf; two in a row may be late."""
+"""Seconds after which a listener that has read all there was, and no canary, is deaf; two in a row may
+be late."""
+
+LOOK = 0.5
+"""Seconds between two looks of a listener that hears nothing at whether the queue has moved."""
 
 RESUBSCRIBE_TIME = 2.0
 """Seconds that the other processes have to subscribe again, before what waits is published."""
@@ -87,9 +104,12 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
     ) -> None:
         super().__init__(channel=channel or name(service, "events", url=url))
         self._url = url
+        self._service = service
         self._outbox = Outbox(backlog, backlog_seconds, self._dumps)
         self._repeats = Repeats()
-        self._counters: Counter[str] = Counter(published=0, failed=0, received=0, malformed=0)
+        self._counters: Counter[str] = Counter(
+            published=0, failed=0, received=0, malformed=0, missed=0
+        )
         #: What does not work, here or in what else uses the queue: it is one outage.
         self.outage = ProvenOutage(lambda: self._outbox.dropped)
         self._wake = threading.Event()
@@ -97,9 +117,13 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
         # From when on the outbox may be published; nothing while the queue has not answered since
         # it was lost.
         self._settled_at: float | None = 0.0
-        # When the oldest canary that was not heard was published, and when one was heard last.
-        self._unheard_since: float | None = None
+        # When the canaries that were not heard were published, and when one was heard last, and how
+        # long it had been under way.
+        self._unheard: deque[float] = deque()
         self._heard_at: float | None = None
+        self._way = 0.0
+        # What this process has published last, which its canaries tell the others.
+        self._last_published = 0
         self.presence = SharedPresence(self, url, service, self.outage)
         self._listeners: dict[str, Callable[[], None]] = {}
 
@@ -109,7 +133,8 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
         """Return what was counted since the start.
 
         ``failed`` counts failed attempts to publish, after which the same messages are tried again,
-        ``dropped`` messages that were given up.
+        ``dropped`` messages that were given up here, ``missed`` those of other processes that were
+        lost on their way or given up there.
         """
         return {**self._counters, "dropped": self._outbox.dropped}
 
@@ -121,6 +146,19 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
     def silence(self) -> float | None:
         """Return for how many seconds no canary has come round; nothing if none ever has."""
         return None if self._heard_at is None else time.monotonic() - self._heard_at
+
+    def lag(self) -> float:
+        """Return how many seconds late this process hears what is published."""
+        with contextlib.suppress(IndexError):
+            return max(self._way, time.monotonic() - self._unheard[0])
+        return self._way
+
+    def check(self) -> None:
+        """Make sure that the queue is what its URL says and lets this process do what it does.
+
+        :raises ConfigurationError: in one sentence, if not; never because it cannot be reached.
+        """
+        check_queue(self._url, self._service, self.channel)
 
     def flush(self, seconds: float) -> None:
         """Wait until everything is published, but not for longer than some seconds."""
@@ -152,6 +190,9 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
         super().initialize()
         self.server.start_background_task(self._write)
         self.presence.start()
+        address = parse(self._url)
+        if address.form is Form.SENTINEL:
+            sentinels.listen(self.server, address)
 
     def emit(
         self,
@@ -219,21 +260,18 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
     # Publishing
 
     def _write(self) -> None:
-        client: Any = None
+        queue = QueueClient(self._url)
         while True:
             self._wake.wait(self._next_due())
             self._wake.clear()
             try:
-                client = client or connect(self._url)
-                self._publish_due(client)
+                # Once: if the queue has moved, the others have to find it before it is tried again.
+                queue.ask_once(self._publish_due)
             except Exception as error:
                 self._counters["failed"] += 1
                 metrics.queue_failures.inc()
                 self._lose(PUBLISHING, error)
                 self._outbox.expire()
-                if client is not None:
-                    client.close()
-                client = None
                 self.server.sleep(random.uniform(*RETRY_AFTER))  # noqa: S311
 
     def _next_due(self) -> float:
@@ -268,16 +306,22 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
         for entry in batch:
             pipeline.publish(self.channel, entry.payload)
         if with_canary:
-            now = time.monotonic()
-            self._unheard_since = self._unheard_since or now
-            canary = {"method": CANARY, "sender": self.host_id, "sent_at": now}
-            pipeline.publish(self.channel, self._dumps(canary))
+            pipeline.publish(self.channel, self._dumps(self._canary(batch)))
         pipeline.execute()
         self._outbox.remove(batch)
+        if batch:
+            self._last_published = batch[-1].number
         self._counters["published"] += len(batch)
         metrics.queue_published.inc(len(batch))
         if with_canary:
             self._canary_at = time.monotonic() + CANARY_INTERVAL
+
+    def _canary(self, batch: list[Entry]) -> dict[str, Any]:
+        """Return a canary that follows a batch, and wait for it from now on."""
+        now = time.monotonic()
+        self._unheard.append(now)
+        last = batch[-1].number if batch else self._last_published
+        return {"method": CANARY, "sender": self.host_id, "sent_at": now, "last": last}
 
     # Listening
 
@@ -293,7 +337,7 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
     def _subscription(self) -> Iterator[dict[str, Any]]:
         """Subscribe and yield what other processes publish, until that fails.
 
-        :raises Silence: if the canaries do not come round.
+        :raises Silence: if the canaries do not come round, though nothing is in front of them.
         """
         # A PONG would look like silence here, and the canaries ask more than a PING does.
         client = connect(self._url, socket_timeout=HANDSHAKE_TIMEOUT, health_check_interval=0)
@@ -301,30 +345,40 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
             with client.pubsub() as subscription:
                 subscription.subscribe(self.channel)
                 while True:
-                    received = subscription.get_message(timeout=SILENCE)
-                    if received is not None and received["type"] == "message":
+                    received = subscription.get_message()
+                    if received is None:
+                        received = self._wait_for_message(client, subscription)
+                    if received["type"] == "message":
                         yield from self._read(received["data"])
                         # In the green modes a burst would otherwise pile up in front of clients
                         # whose writers had no chance to run.
                         self.server.sleep(0)
-                    elif received is not None and received["type"] == "subscribe":
+                    elif received["type"] == "subscribe":
                         self._start_listening()
-                    self._check_silence(received)
         finally:
             client.close()
 
     def _start_listening(self) -> None:
         """Have a canary sent at once: the subscription is confirmed."""
-        self._unheard_since = None
+        self._unheard.clear()
         self._canary_at = 0.0
         self._wake.set()
 
-    def _check_silence(self, received: Any) -> None:
-        unheard_since = self._unheard_since
-        if received is None:
-            raise Silence(f"nothing arrived for {SILENCE:g} s")
-        if unheard_since is not None and time.monotonic() - unheard_since > SILENCE:
+    def _wait_for_message(self, client: Any, subscription: Any) -> dict[str, Any]:
+        """Wait for what is published next: nothing is there that could be in front of a canary.
+
+        :raises Silence: if nothing comes, or a canary should have.
+        :raises ConnectionError: redis-py's, if another server has become the one to listen to.
+        """
+        if self._unheard and time.monotonic() - self._unheard[0] > SILENCE:
             raise Silence(f"no message of this process came round for {SILENCE:g} s")
+        until = time.monotonic() + SILENCE
+        while time.monotonic() < until:
+            make_sure_of(client)
+            received: dict[str, Any] | None = subscription.get_message(timeout=LOOK)
+            if received is not None:
+                return received
+        raise Silence(f"nothing arrived for {SILENCE:g} s")
 
     def _read(self, payload: bytes) -> Iterator[dict[str, Any]]:
         """Yield a message if it is for this process and was not here before."""
@@ -337,23 +391,41 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
             return
         if sender == self.host_id:
             if message.get("method") == CANARY:
-                self._heard_at = time.monotonic()
-                metrics.queue_lag.observe(self._heard_at - message["sent_at"])
-                self._unheard_since = None
-                self.outage.end(LISTENING)
-                self.outage.prove(message["sent_at"])
+                self._hear_canary(message["sent_at"])
             return
         if message.get("method") == CANARY:
+            self._count_missed(sender, message.get("last"))
             return
         if message.get("method") == NOTICE:
             self._notify(message.get("topic"))
             return
         # What other programs publish carries neither, and is not sent twice by them.
         numbered = isinstance(sender, str) and isinstance(number, int)
+        if numbered:
+            self._count_missed(sender, number - 1)
         if not (numbered and self._repeats.is_repeat(sender, number)):
             self._counters["received"] += 1
             metrics.queue_received.inc()
             yield message
+
+    def _hear_canary(self, sent_at: float) -> None:
+        self._heard_at = time.monotonic()
+        self._way = self._heard_at - sent_at
+        metrics.queue_lag.observe(self._way)
+        while self._unheard and self._unheard[0] <= sent_at:
+            self._unheard.popleft()
+        self.outage.end(LISTENING)
+        self.outage.prove(sent_at)
+
+    def _count_missed(self, sender: Any, last: Any) -> None:
+        """Count what another process has published up to a number and this one never heard."""
+        if not (isinstance(sender, str) and isinstance(last, int)):
+            return
+        missed = self._repeats.missed(sender, last)
+        if missed:
+            self._counters["missed"] += missed
+            metrics.queue_missed.inc(missed)
+            log.warning("messages of another process were lost", count=missed, sender=sender)
 
     def _notify(self, topic: Any) -> None:
         # Anyone may publish on the channel, and anything.
@@ -366,7 +438,7 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
 
         :return: whether the part worked until now.
         """
-        self._unheard_since = None
+        self._unheard.clear()
         worked = self.outage.begin(part, error)
         if worked or part == PUBLISHING:
             self._settled_at = None

@@ -23,7 +23,7 @@ from production.realtime.history import Limits
 from production.realtime.journal import Follower, Unavailable
 from production.realtime.outage import Outage
 from production.realtime.publishing import AwaitedMessages, Message
-from production.realtime.redis_connection import QUEUE_ERRORS, connect, name
+from production.realtime.redis_connection import QUEUE_ERRORS, QueueClient, connect, name
 from production.realtime.stream_scripts import APPEND, KEYS, RENEW, STATE
 from production.realtime.updates import Encoded, Position, Update
 
@@ -90,7 +90,8 @@ class StreamJournal:
         self._asking = threading.Lock()
         self._asked_at = 0.0
         self._answer = START
-        self._client: Any = None
+        # Half of what a publisher waits: the second try has to fit in.
+        self._queue = QueueClient(url, socket_timeout=timeout / 2)
 
     def follow(self, follower: Follower) -> None:
         """Start the two tasks that read the stream and write to it."""
@@ -140,8 +141,8 @@ class StreamJournal:
         try:
             if self._asked_at < called_at:
                 asked_at = time.monotonic()
-                self._client = self._client or self._connect(self._timeout / 2)
-                self._answer = _kept_entry(self._client.lindex(self._kept, -1))[0]
+                newest = self._queue.ask(lambda client: client.lindex(self._kept, -1))
+                self._answer = _kept_entry(newest)[0]
                 self._asked_at = asked_at
             return self._answer
         finally:
