@@ -23,6 +23,7 @@ from baking import ASYNC_MODES, Bake
 from crowds import Rush
 from observing import LogMark, open_sessions
 from ports import free_port
+from production.realtime.floods import MOST_ODD_PACKETS
 from rawclient import (
     TEXT,
     ConnectionEndedError,
@@ -265,21 +266,19 @@ def test_a_client_that_calls_itself_otherwise_is_the_same(
 
 
 def refused_namespaces(house: House, address: str, count: int) -> None:
-    with house.websocket(address) as client:
-        client.connect_namespace()
-        for _ in range(count // 100):
-            client.send(frame(TEXT, b"40/nowhere,") * 100)
-            for _ in range(100):
-                client.wait_for_packet("44/")
+    refused(house, address, "/nowhere", count)
 
 
 def refused_connects(house: House, address: str, count: int) -> None:
+    refused(house, address, "/refused", count)
+
+
+def refused(house: House, address: str, namespace: str, count: int) -> None:
     with house.websocket(address) as client:
         client.connect_namespace()
-        for _ in range(count // 100):
-            client.send(frame(TEXT, b"40/refused,") * 100)
-            for _ in range(100):
-                client.wait_for_packet("44/")
+        client.send(frame(TEXT, f"40{namespace},".encode()) * count)
+        for _ in range(count):
+            client.wait_for_packet("44/")
 
 
 def joining_and_leaving(house: House, address: str, count: int) -> None:
@@ -310,8 +309,9 @@ def malformed_requests(house: House, address: str, count: int) -> None:
 
 
 FLOODS = {
-    "refused namespaces": (refused_namespaces, 3000, "client refused"),
-    "refused connects": (refused_connects, 1000, "client refused"),
+    # More of them at once would end the session.
+    "refused namespaces": (refused_namespaces, MOST_ODD_PACKETS, "client refused"),
+    "refused connects": (refused_connects, MOST_ODD_PACKETS, "client refused"),
     "joining and leaving": (joining_and_leaving, 200, "client connected"),
     "failing events": (failing_events, 200, "event handler failed"),
     "failing requests": (failing_requests, 100, "Exception on /fail [GET]"),
