@@ -26,7 +26,8 @@ ends      hash: channel to how its earlier epochs ended, the latest first: ``epo
           ``last`` is the last number that there is, and ``lost`` the highest that a process knows to
           have been given, or ``?`` if no process remembers
 seal      hash: ``turn`` changes whenever anything was found or learned, ``server`` wrote last, ``last`` is
-          the newest entry of ``kept`` and ``number`` what ``numbers`` holds of its channel
+          the newest entry of ``kept`` and ``item`` all that is kept of it, ``channel`` its channel, ``number``
+          what ``numbers`` holds of that, and ``length`` that of the stream
 """
 
 from production.realtime.updates import OVERHEAD
@@ -199,8 +200,10 @@ local function repair()
 end
 
 local function seal_with(id, channel)
-  local number = channel and redis.call('HGET', numbers, channel) or ''
-  redis.call('HSET', seal, 'last', id, 'number', number)
+  redis.call('HSET', seal,
+    'last', id, 'item', redis.call('LINDEX', kept, -1) or '', 'channel', channel or '',
+    'number', channel and redis.call('HGET', numbers, channel) or '',
+    'length', redis.call('XLEN', stream))
 end
 
 local function end_epoch(channel, sequence, epoch, lost)
@@ -255,11 +258,28 @@ local function raise(channel, epoch, known, agreed)
   return raised
 end
 
+local function server()
+  local info = redis.pcall('INFO', 'replication')
+  return type(info) == 'string' and string.match(info, 'master_replid:(%w+)') or ''
+end
+
+local function is_of_type(key, expected)
+  local found = redis.call('TYPE', key).ok
+  return found == expected or found == 'none'
+end
+
+local function is_as_sealed()
+  local sealed = redis.pcall('HMGET', seal, 'server', 'item', 'channel', 'number', 'length')
+  return not sealed.err and sealed[2] and sealed[1] == server()
+    and redis.pcall('LINDEX', kept, -1) == sealed[2]
+    and redis.pcall('XLEN', stream) == tonumber(sealed[5])
+    and redis.pcall('HGET', numbers, sealed[3]) == sealed[4]
+    and is_of_type(recent, 'zset') and is_of_type(ids, 'hash') and is_of_type(ends, 'hash')
+end
+
 local function inspect()
   remove_other_types()
-  local wrong = fault()
-  local info = redis.pcall('INFO', 'replication')
-  local here = type(info) == 'string' and string.match(info, 'master_replid:(%w+)') or ''
+  local wrong, here = fault(), server()
   local sealed, there = unpack(redis.call('HMGET', seal, 'turn', 'server'))
   if not wrong and sealed and there == here then return end
   if wrong then
@@ -270,10 +290,10 @@ local function inspect()
   turn(remembers or not (wrong or sealed))
   redis.call('HSET', seal, 'server', here)
 end
-
-inspect()
 """
-"""Makes sure that the keys are what this process, or any other, left.
+"""Makes sure that the keys are what this process, or any other, left: ``inspect()``, which reads the newest update.
+
+``is_as_sealed()`` costs less, and tells whether there may be anything to find.
 
 ARGV: a token for new epochs, and ``1`` if the process remembers the channels. Leaves ``said``, the faults
 that were found, and ``turned``, whether new epochs have begun.

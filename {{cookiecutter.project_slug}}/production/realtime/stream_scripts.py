@@ -9,6 +9,7 @@ from production.realtime.stream_inspection import INSPECT
 APPEND = (
     INSPECT
     + """
+if not is_as_sealed() then inspect() end
 local max_messages, max_bytes, max_age, max_channels = unpack(ARGV, 3, 6)
 max_messages, max_bytes = tonumber(max_messages), tonumber(max_bytes)
 max_age, max_channels = tonumber(max_age), tonumber(max_channels)
@@ -60,6 +61,8 @@ local function trim()
   end
 end
 
+local last_id, last_channel
+
 local function append(channel, message, epoch, size, known, known_epoch, data)
   message = channel .. ' ' .. message
   local repeated = number_of(redis.call('HGET', ids, message))
@@ -80,7 +83,7 @@ local function append(channel, message, epoch, size, known, known_epoch, data)
   redis.call('HSET', ids, message, sequence)
   keep(id, total, before, before + size, message)
   trim()
-  seal_with(id, channel)
+  last_id, last_channel = id, channel
   return {sequence, since, id}
 end
 
@@ -94,6 +97,7 @@ while at <= #ARGV do
     append(channel, message, epoch, tonumber(size), tonumber(known), known_epoch, data)
   at = at + 7 + parts
 end
+if last_id then seal_with(last_id, last_channel) end
 return {said, results}
 """
 )
@@ -109,6 +113,7 @@ no entry where it is a repetition.
 STATE = (
     INSPECT
     + """
+inspect()
 return {
   said, redis.call('HGET', seal, 'turn'), redis.call('LINDEX', kept, -1) or '',
   redis.call('HGETALL', numbers), redis.call('HGETALL', ends),
@@ -121,6 +126,7 @@ how their earlier epochs ended, all of one moment."""
 NEWEST = (
     INSPECT
     + """
+inspect()
 return {said, redis.call('HGET', seal, 'turn'), redis.call('LINDEX', kept, -1) or ''}
 """
 )
@@ -129,6 +135,7 @@ return {said, redis.call('HGET', seal, 'turn'), redis.call('LINDEX', kept, -1) o
 WITNESS = (
     INSPECT
     + """
+inspect()
 for at = 3, #ARGV, 4 do
   local channel, known, epoch = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
   local agreed = number_of(ARGV[at + 3])
