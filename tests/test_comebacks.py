@@ -78,7 +78,10 @@ def test_the_ledger_is_right(tmp_path: Path, comeback: str) -> None:
         for publisher in publishers:
             publisher.stop()
         everyone = [*live, *late]
-        eventually(lambda: not any(ledger.unsaid(client) for client in everyone), "all is said")
+        eventually(
+            lambda: not any(ledger.unsaid(client) for client in everyone),
+            lambda: f"all is said: {[ledger.unsaid(client) for client in everyone]}",
+        )
         ledger.check_words(everyone)
         ledger.check_order(everyone)
         if comeback == "all that it was":

@@ -174,6 +174,11 @@ class Channels:
         with self._lock:
             return self._history.position(channel)
 
+    def epochs(self, channel: str) -> list[str]:
+        """Return the epochs of a channel that this process knows, the latest first."""
+        with self._lock:
+            return self._history.epochs(channel)
+
     def differs(self, update: Update) -> bool:
         """Tell whether this process has another update under the number of this one."""
         with self._lock:

@@ -179,6 +179,12 @@ class History:
         known = self._channels.get(channel)
         return known.position if known else Position()
 
+    def epochs(self, channel: str) -> list[str]:
+        """Return the epochs of a channel, the latest first."""
+        known = self._channels.get(channel) or _Channel()
+        ended = [end.epoch for end in reversed(known.ends) if end.epoch != known.position.epoch]
+        return [known.position.epoch, *ended]
+
     def gap_before(self, update: Update) -> Gap | None:
         """Return what is missing between where the channel is and an update that is new."""
         known = self._channels.get(update.channel)
@@ -326,7 +332,10 @@ def _next(known: _Channel, seen: Position) -> tuple[_Run, int, Gap | None]:
     seen = seen if seen.epoch else Position(seen.sequence, _epoch_of(known, seen.sequence))
     rank = known.rank(seen.epoch)
     if rank is None:
-        return runs[0], runs[0].first, unknown
+        # It forked from what there is, at the earliest where an epoch ended.
+        run = next(run for run in runs if run.epoch == now.epoch)
+        fork = min([seen.sequence, *(end.last for end in known.ends)])
+        return run, run.first, Gap(fork + 1, None)
     for run in runs:
         there = known.rank(run.epoch)
         if there is None or there < rank:

@@ -43,6 +43,9 @@ class Follower(Protocol):
     def position(self, channel: str) -> Position:
         """Return where a channel is, as far as this process knows."""
 
+    def epochs(self, channel: str) -> list[str]:
+        """Return the epochs of a channel that this process knows, the latest first."""
+
     def differs(self, update: Update) -> bool:
         """Tell whether this process has another update under the number of this one."""
 

@@ -271,7 +271,11 @@ class StreamJournal:
             for known in (confirmed and confirmed.position, self._follower.position(channel)):
                 if known and known.epoch:
                     highest[known.epoch] = max(known.sequence, highest.get(known.epoch, 0))
-            for epoch, sequence in highest.items():
+            told = {position.epoch, *(end.epoch for end in state.ends.get(channel, ()))}
+            for given, sequence in highest.items():
+                # An epoch that the queue has lost follows on one that it knows.
+                line = (each for each in self._follower.epochs(channel) if each in told)
+                epoch = given if given in told else next(line, given)
                 end = next((end for end in state.ends.get(channel, ()) if end.epoch == epoch), None)
                 behind = position.epoch == epoch and position.sequence < sequence
                 if behind or (end and (end.lost is None or end.lost < sequence)):
