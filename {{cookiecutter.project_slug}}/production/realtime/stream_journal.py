@@ -102,7 +102,7 @@ class StreamJournal:
         # Whether others may have published since the reader was lost, and this process has not since.
         self._cut_off = False
         # What was confirmed to publishers here, and may not have been read yet.
-        self._confirmed: dict[str, Appended] = {}
+        self._confirmed: dict[str, dict[str, Appended]] = {}
         self._read = threading.Condition()
         # Who catches up asks one after the other, over one connection; an answer serves all who
         # were waiting when it was asked for.
@@ -205,14 +205,15 @@ class StreamJournal:
         self._cut_off = False
         for message, appended in zip(batch, results, strict=True):
             if appended.position.epoch:
-                self._confirmed[message.channel.decode()] = appended
+                confirmed = self._confirmed.setdefault(message.channel.decode(), {})
+                confirmed[appended.position.epoch] = appended
             message.settle(appended.position.sequence)
 
     def _known(self, channel: str) -> Position:
         """Return the highest number that this process knows to have been given."""
-        confirmed = self._confirmed.get(channel)
-        if confirmed and confirmed.entry > self._cursor:
-            return confirmed.position
+        confirmed = list(self._confirmed.get(channel, {}).values())
+        if confirmed and confirmed[-1].entry > self._cursor:
+            return confirmed[-1].position
         return self._follower.position(channel)
 
     # Reading
@@ -241,6 +242,11 @@ class StreamJournal:
     def _resume(self, client: Any) -> None:
         """Read what there is, and find out what has become of the stream since it was read last."""
         store = self._store(client)
+        told = [
+            (channel, epoch, confirmed)
+            for channel, by_epoch in list(self._confirmed.items())
+            for epoch, confirmed in list(by_epoch.items())
+        ]
         state = store.state()
         if testimonies := list(self._testimonies(state)):
             _report(testimonies, state)
@@ -254,9 +260,10 @@ class StreamJournal:
             self._follower.note(channel, position)
         if self.followed and state.turn != self._turn:
             self._note_what_is_gone(state)
-        for channel, confirmed in list(self._confirmed.items()):
-            if confirmed.entry <= state.entry:
-                self._confirmed.pop(channel, None)
+        for channel, epoch, confirmed in told:
+            by_epoch = self._confirmed.get(channel, {})
+            if by_epoch.get(epoch) is confirmed:
+                del by_epoch[epoch]
         self._cut_off = False
         with self._read:
             self.followed = True
@@ -266,10 +273,10 @@ class StreamJournal:
     def _testimonies(self, state: State) -> Iterator[Testimony]:
         """Yield what this process knows and the queue does not."""
         for channel, position in state.positions.items():
-            confirmed = self._confirmed.get(channel)
+            confirmed = list(self._confirmed.get(channel, {}).values())
             highest: dict[str, int] = {}
-            for known in (confirmed and confirmed.position, self._follower.position(channel)):
-                if known and known.epoch:
+            for known in (*(each.position for each in confirmed), self._follower.position(channel)):
+                if known.epoch:
                     highest[known.epoch] = max(known.sequence, highest.get(known.epoch, 0))
             told = {position.epoch, *(end.epoch for end in state.ends.get(channel, ()))}
             for given, sequence in highest.items():
