@@ -13,6 +13,7 @@ from typing import Any
 from rawclient import (
     PACKET_SEPARATOR,
     ConnectionEndedError,
+    Event,
     HandshakeRefusedError,
     HttpConnection,
     PollingSession,
@@ -90,6 +91,7 @@ class Watcher(threading.Thread):
         self._stopped = threading.Event()
         self.updates: list[dict[str, Any]] = []
         self.gaps: list[Any] = []
+        self._seen: dict[str, Any] = {"sequence": 0, "epoch": ""}
         self.sessions = 0
         self.fault: BaseException | None = None
 
@@ -130,10 +132,10 @@ class Watcher(threading.Thread):
             self._receive(client)
 
     def _receive(self, client: RawWebSocket | Poller) -> None:
-        last: dict[str, Any] = self.updates[-1] if self.updates else {"sequence": 0, "epoch": ""}
-        answer = subscribe(client, self._channel, last["sequence"], last["epoch"])
-        updates = taken(client)
-        self.updates += updates
+        answer = subscribe(client, self._channel, self._seen["sequence"], self._seen["epoch"])
+        for event in client.events:
+            self._take(event)
+        client.events.clear()
         if not answer["ok"]:
             assert answer["error"]["code"] == "unavailable", answer
             return
@@ -142,9 +144,17 @@ class Watcher(threading.Thread):
         while self._client is client:
             packet = client.receive_packet(timeout=PATIENCE)
             if isinstance(packet, str) and packet.startswith("42"):
-                event = decode_event(packet)
-                if event.name == "update":
-                    self.updates.append(event.args[0])
+                self._take(decode_event(packet))
+
+    def _take(self, event: Event) -> None:
+        if event.name not in {"update", "gap"}:
+            return
+        data = event.args[0]
+        self._seen = data
+        if event.name == "update":
+            self.updates.append(data)
+        else:
+            self.gaps.append({"from": data["from"], "to": data["to"]})
 
 
 class Publisher(threading.Thread):

@@ -32,7 +32,7 @@ class Valkey:
 
     def __init__(self, directory: Path, *arguments: str, password: str | None = None) -> None:
         self.port = free_port()
-        self._directory = directory
+        self.directory = directory
         self._arguments = arguments
         self._password = password
         self._process: subprocess.Popen[bytes] | None = None
@@ -57,7 +57,7 @@ class Valkey:
         """Start it and wait until it answers."""
         self._process = subprocess.Popen(
             [str(get_binary_path()), *self._command_line()],
-            cwd=self._directory,
+            cwd=self.directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -132,6 +132,13 @@ class Link:
     def carry(self) -> None:
         """Carry again what new connections send; what was swallowed stays lost."""
         self._swallow_new = False
+
+    def lead_to(self, port: int) -> None:
+        """Lead elsewhere from now on, and end what there is."""
+        self._target = ("127.0.0.1", port)
+        for end in (end for pair in self._pairs for end in pair):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close everything."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from production.realtime.errors import Rejected
-from production.realtime.history import Gap, History, Limits
+from production.realtime.history import End, Gap, History, Limits, joined
 from production.realtime.local_journal import LocalJournal
 from production.realtime.updates import OVERHEAD, Position, Update, decode, encode
 
@@ -24,10 +24,15 @@ def update(
 
 
 def missed(history: History, sequence: int, epoch: str = "e", channel: str = "a") -> Any:
-    """Return the numbers that follow, and the gap before them."""
-    found = history.missed(channel, Position(sequence, epoch), PLENTY, 10**9)
-    assert found.complete
-    return [each.sequence for each in found.updates], found.gap
+    """Return the numbers that follow, and what is missing among them."""
+    position, sequences, gaps = Position(sequence, epoch), [], []
+    complete = False
+    while not complete:
+        found = history.missed(channel, position, PLENTY, 10**9)
+        sequences += [each.sequence for each in found.updates]
+        gaps.append(found.gap)
+        position, complete = found.position, found.complete
+    return sequences, joined(gaps)
 
 
 def filled(limits: Limits, count: int, **fields: Any) -> History:
@@ -98,10 +103,108 @@ def test_an_update_counts_once() -> None:
     assert missed(history, 0, "") == ([1, 2, 3], None)
 
 
-def test_a_hole_is_never_bridged() -> None:
+def test_what_is_kept_on_both_sides_of_a_hole_is_replayed() -> None:
     history = filled(ROOMY, 3)
+    assert history.gap_before(update(6)) == Gap(4, 5)
     history.add(update(6))
-    assert missed(history, 2) == ([6], Gap(3, 5))
+    assert missed(history, 2) == ([3, 6], Gap(4, 5))
+    assert missed(history, 4) == ([6], Gap(5, 5))
+
+
+def turned(last: int, lost: int | None, numbers: range) -> History:
+    """Return a history whose first epoch had five updates, ended there, and was followed."""
+    history = filled(ROOMY, 5)
+    history.learn("a", (End("e", last, lost),))
+    for sequence in numbers:
+        history.add(update(sequence, epoch="f"))
+    return history
+
+
+@pytest.mark.parametrize(
+    ("last", "lost", "numbers", "seen", "expected"),
+    [
+        # Nothing is lost, and the numbers go on.
+        (5, 5, range(6, 8), Position(3, "e"), ([4, 5, 6, 7], None)),
+        (5, 5, range(6, 8), Position(5, "e"), ([6, 7], None)),
+        (5, 5, range(6, 8), Position(6, "f"), ([7], None)),
+        (5, 5, range(6, 8), Position(), ([1, 2, 3, 4, 5, 6, 7], None)),
+        # Another process knows of more, and the numbers go on behind it, or not.
+        (5, 8, range(9, 11), Position(3, "e"), ([4, 5, 9, 10], Gap(6, 8))),
+        (5, 8, range(6, 8), Position(4, "e"), ([5, 6, 7], Gap(6, 8))),
+        (5, 8, range(6, 8), Position(7, "e"), ([6, 7], Gap(6, 8))),
+        # The queue has lost what this process has, and what the client has seen.
+        (3, 5, range(4, 6), Position(1, "e"), ([2, 3, 4, 5], Gap(4, 5))),
+        (3, 5, range(4, 6), Position(5, "e"), ([4, 5], Gap(4, 5))),
+        (3, 5, range(4, 6), Position(7, "e"), ([4, 5], Gap(4, 7))),
+        (0, 5, range(1, 3), Position(2, "e"), ([1, 2], Gap(1, 5))),
+        # Nobody remembers how far the numbers had come.
+        (5, None, range(6, 8), Position(3, "e"), ([4, 5, 6, 7], Gap(6, None))),
+        (5, None, range(6, 8), Position(5, "e"), ([6, 7], Gap(6, None))),
+        (5, None, range(6, 8), Position(8, "e"), ([6, 7], Gap(6, None))),
+        # An epoch that was never heard of.
+        (5, 5, range(6, 8), Position(9, "x"), ([6, 7], Gap(6, None))),
+        # A client that does not say the epoch.
+        (5, 5, range(6, 8), Position(3, ""), ([4, 5, 6, 7], None)),
+        (5, 5, range(6, 8), Position(6, ""), ([7], None)),
+        (5, 5, range(6, 8), Position(9, ""), ([6, 7], Gap(10, None))),
+    ],
+)
+def test_what_is_there_of_an_epoch_that_ended_is_replayed(
+    last: int, lost: int | None, numbers: range, seen: Position, expected: tuple[list[int], Gap]
+) -> None:
+    history = turned(last, lost, numbers)
+    assert missed(history, seen.sequence, seen.epoch) == expected
+    assert history.covers("a", seen) is (seen.epoch in "ef" and seen.sequence < 9)
+
+
+def test_what_turns_out_to_be_lost_later_is_said_once() -> None:
+    history = turned(5, 5, range(6, 8))
+    assert history.learn("a", (End("e", 5, 8),)) == Gap(6, 8)
+    assert history.learn("a", (End("e", 5, 8),)) is None
+    assert history.learn("a", (End("e", 3, 8),)) == Gap(4, 8)
+    assert missed(history, 2) == ([3, 6, 7], Gap(4, 8))
+
+
+def test_what_is_lost_is_said_where_the_next_epoch_begins() -> None:
+    history = filled(ROOMY, 3)
+    assert history.learn("a", (End("e", 5, 8),)) is None
+    assert history.add(update(4))
+    assert history.add(update(5))
+    assert not history.add(update(6))
+    assert history.gap_before(update(9, epoch="f")) == Gap(6, 8)
+    assert history.note("a", Position(8, "f")) == Gap(6, 8)
+    assert history.gap_before(update(9, epoch="f")) is None
+
+
+def test_an_epoch_that_ended_does_not_come_back() -> None:
+    history = turned(5, 5, range(6, 8))
+    assert not history.add(update(5))
+    assert not history.add(update(6))
+    assert history.position("a") == Position(7, "f")
+
+
+def test_another_update_under_the_same_number_is_noticed() -> None:
+    history = filled(ROOMY, 3)
+    (kept,) = history.missed("a", Position(2, "e"), 1, 10**9).updates
+    assert not history.differs(kept)
+    assert history.differs(update(3, age=1))
+    assert not history.differs(update(4))
+    assert not history.differs(update(3, epoch="f"))
+
+
+def test_old_epochs_are_forgotten_unless_something_of_them_is_kept() -> None:
+    history = History(Limits(messages=2, bytes=10**9, seconds=3600, channels=9))
+    history.add(update(1))
+    for number in range(40):
+        history.learn("a", (End(f"f{number - 1}" if number else "e", 1, 1),))
+        history.note("a", Position(1, f"f{number}"))
+    assert missed(history, 0, "e") == ([1], None)
+    assert missed(history, 1, "f2") == ([], None)
+    for sequence in (2, 3):
+        history.add(update(sequence, epoch="g"))
+    history.learn("a", (End("g", 3, 3),))
+    assert missed(history, 0, "e") == ([2, 3], Gap(1, None))
+    assert missed(history, 3, "g") == ([], None)
 
 
 def test_where_a_channel_is_can_be_noted_without_its_updates() -> None:
@@ -154,7 +257,19 @@ class Followed:
     def note(self, channel: str, position: Position) -> None:
         raise AssertionError
 
+    def learn(self, channel: str, ends: tuple[End, ...]) -> None:
+        raise AssertionError
+
+    def channels(self) -> list[str]:
+        raise AssertionError
+
     def position(self, channel: str) -> Position:
+        raise AssertionError
+
+    def epochs(self, channel: str) -> list[str]:
+        raise AssertionError
+
+    def differs(self, update: Update) -> bool:
         raise AssertionError
 
 

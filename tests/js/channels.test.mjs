@@ -58,6 +58,17 @@ test("what was left out is a gap, also where the numbers start again", async (t)
   assert.deepEqual(numbers(), [8, [9, 10], 11, [12, null], 1]);
 });
 
+test("numbers that go on in another epoch are no gap", async (t) => {
+  const { socket, update, numbers } = open(t);
+  socket.welcome();
+  await settled();
+  update(8);
+  update(9, "b");
+  socket.happens("gap", { channel: "lobby", from: 10, to: 12, sequence: 9, epoch: "c" });
+  update(10, "c");
+  assert.deepEqual(numbers(), [8, 9, [10, 12], 10]);
+});
+
 test("a gap in the answer is shown unless an update has shown it", async (t) => {
   const gap = { ...POSITION, gaps: { lobby: { from: 3, to: 7 } } };
   const { socket, numbers } = open(t, () => gap);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from production.realtime.outage import Outage, ProvenOutage
@@ -55,6 +56,22 @@ def test_each_end_tells_what_was_dropped_since_the_one_before() -> None:
             outage.end("writing")
             outage.prove(time.monotonic() + 1)
     assert [record["dropped"] for record in records if record["event"] == BACK] == [3, 2]
+
+
+def test_the_longest_of_some_parts_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    outage = Outage()
+    assert outage.seconds("reading", "writing") == 0
+    outage.begin("reading", TimeoutError())
+    now = 103.0
+    outage.begin("writing", TimeoutError())
+    outage.begin("reading", TimeoutError())
+    now = 105.0
+    assert outage.seconds("reading", "writing") == 5
+    outage.end("reading")
+    assert outage.seconds("reading", "writing") == 2
+    assert outage.seconds("reading") == 0
 
 
 def test_a_fault_of_the_process_itself_is_shown_where_it_is() -> None:

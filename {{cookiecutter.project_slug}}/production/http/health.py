@@ -15,6 +15,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response
 
 from production.realtime.queue import LISTENING, PUBLISHING, QueueManager
+from production.realtime.stream_journal import READING, WRITING
 from production.state import ServiceState
 
 MEDIA_TYPE = "application/health+json"
@@ -90,11 +91,15 @@ def readiness_checks(state: ServiceState) -> dict[str, Check]:
 
 
 def _message_queue(manager: QueueManager, grace: float) -> dict[str, Any]:
-    """Say for how long nothing that this process published has come back to it, and why."""
+    """Say for how long nothing that this process published has come back to it, and why.
+
+    Channels that could not be read or written for as long count as well.
+    """
     silence = manager.silence()
     faults = manager.outage.faults
+    stuck = manager.outage.seconds(READING, WRITING)
     result: dict[str, Any] = {
-        "status": _verdict(silence is not None and silence <= grace),
+        "status": _verdict(silence is not None and silence <= grace and stuck <= grace),
         "publishing": PUBLISHING not in faults,
         "listening": LISTENING not in faults,
         "lag_seconds": round(manager.lag(), 1),

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from production.realtime.history import Gap, History, Limits
+from production.realtime.history import End, Gap, History, Limits, joined
 from production.realtime.journal import Journal, Unavailable
 from production.realtime.local_journal import LocalJournal
 from production.realtime.outage import Outage
@@ -145,30 +145,44 @@ class Channels:
     def deliver(self, update: Update) -> bool:
         """Remember a new update and send it to those who watch; return whether it was new."""
         with self._lock:
+            gap = self._history.gap_before(update)
             if not self._history.add(update):
                 return False
-            self._send(update, ROOM_PREFIX + update.channel)
+            if gap is not None:
+                self._tell(update.channel, gap, Position(update.sequence - 1, update.epoch))
+            self._send(update, room_of(update.channel))
         return True
 
     def note(self, channel: str, position: Position) -> None:
         """Remember where a channel is, and tell those who watch what they will never be sent."""
         with self._lock:
-            before = self._history.position(channel)
-            if self._history.note(channel, position) and self._journal.followed:
-                same = before.epoch in ("", position.epoch)
-                gap = {
-                    "channel": channel,
-                    "from": before.sequence + 1,
-                    "to": position.sequence if same else None,
-                    "sequence": position.sequence,
-                    "epoch": position.epoch,
-                }
-                self._emit(GAP_EVENT, gap, room_of(channel))
+            self._tell(channel, self._history.note(channel, position), position)
+
+    def learn(self, channel: str, ends: tuple[End, ...]) -> None:
+        """Remember how the earlier epochs of a channel ended, and tell what is lost of them."""
+        with self._lock:
+            gap = self._history.learn(channel, ends)
+            self._tell(channel, gap, self._history.position(channel))
+
+    def channels(self) -> list[str]:
+        """Return the channels of which this process knows something."""
+        with self._lock:
+            return self._history.channels()
 
     def position(self, channel: str) -> Position:
         """Return where a channel is, as far as this process knows."""
         with self._lock:
             return self._history.position(channel)
+
+    def epochs(self, channel: str) -> list[str]:
+        """Return the epochs of a channel that this process knows, the latest first."""
+        with self._lock:
+            return self._history.epochs(channel)
+
+    def differs(self, update: Update) -> bool:
+        """Tell whether this process has another update under the number of this one."""
+        with self._lock:
+            return self._history.differs(update)
 
     # Replaying
 
@@ -185,7 +199,7 @@ class Channels:
                     self._send(update, sid)
                 position = missed.position
                 replayed += len(missed.updates)
-                gap = _joined(gap, missed.gap)
+                gap = joined((gap, missed.gap))
                 # Its client may have left the channel again meanwhile, or the service.
                 left = (sid, channel) not in self._joining
                 if missed.complete and not left:
@@ -219,6 +233,19 @@ class Channels:
             if session.closed:
                 return
             self._server.sleep(PATIENCE)
+
+    def _tell(self, channel: str, gap: Gap | None, position: Position) -> None:
+        """Tell those who watch a channel what they will never be sent, and where it goes on."""
+        if gap is None or not self._journal.followed:
+            return
+        data = {
+            "channel": channel,
+            "from": gap.first,
+            "to": gap.last,
+            "sequence": position.sequence,
+            "epoch": position.epoch,
+        }
+        self._emit(GAP_EVENT, data, room_of(channel))
 
     def _send(self, update: Update, room: str) -> None:
         self._emit(EVENT, update.payload(), room)
@@ -274,10 +301,3 @@ def open_channels(server: Any, settings: Settings, outage: Outage) -> Channels:
         outage=outage,
     )
     return Channels(server, journal, limits)
-
-
-def _joined(gap: Gap | None, further: Gap | None) -> Gap | None:
-    """Return one gap that reaches from the beginning of the first one to the end of the other."""
-    if gap is None or further is None:
-        return gap or further
-    return replace(gap, last=further.last)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from production.realtime.errors import Rejected
+from production.realtime.history import End
 from production.realtime.updates import Encoded, Position, Update
 
 
@@ -33,8 +34,20 @@ class Follower(Protocol):
     def note(self, channel: str, position: Position) -> None:
         """Remember where a channel is."""
 
+    def learn(self, channel: str, ends: tuple[End, ...]) -> None:
+        """Remember how the earlier epochs of a channel ended, oldest first."""
+
+    def channels(self) -> list[str]:
+        """Return the channels of which this process knows something."""
+
     def position(self, channel: str) -> Position:
         """Return where a channel is, as far as this process knows."""
+
+    def epochs(self, channel: str) -> list[str]:
+        """Return the epochs of a channel that this process knows, the latest first."""
+
+    def differs(self, update: Update) -> bool:
+        """Tell whether this process has another update under the number of this one."""
 
 
 class Journal(Protocol):

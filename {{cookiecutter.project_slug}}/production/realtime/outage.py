@@ -24,6 +24,7 @@ class Outage:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: dict[str, Exception] = {}
+        self._since: dict[str, float] = {}
         self._began_at: float | None = None
         self._failed_at = 0.0
 
@@ -32,6 +33,12 @@ class Outage:
         """The parts that do not work, and what each last failed with."""
         with self._lock:
             return dict(self._faults)
+
+    def seconds(self, *parts: str) -> float:
+        """Return for how long one of some parts has not worked, whichever it is for longest."""
+        with self._lock:
+            since = [self._since[part] for part in parts if part in self._since]
+        return time.monotonic() - min(since) if since else 0.0
 
     def begin(self, part: str, error: Exception) -> bool:
         """Note that a part does not work; the first part that fails is logged with its reason.
@@ -42,6 +49,7 @@ class Outage:
             worked = part not in self._faults
             self._faults[part] = error
             self._failed_at = time.monotonic()
+            self._since.setdefault(part, self._failed_at)
             first = self._began_at is None
             if first:
                 self._began_at = self._failed_at
@@ -52,9 +60,10 @@ class Outage:
         return worked
 
     def end(self, part: str) -> None:
-        """Note that a part works, or that nobody waits for it any more."""
+        """Note that a part works."""
         with self._lock:
             self._faults.pop(part, None)
+            self._since.pop(part, None)
         self._conclude()
 
     def _conclude(self) -> None:

@@ -77,10 +77,13 @@ class AwaitedMessages:
                 self._changed.notify()
         return not full
 
-    def take(self) -> list[Message]:
-        """Wait for messages and take the first ones, not more than may travel together."""
+    def take(self, timeout: float | None = None) -> list[Message]:
+        """Wait for messages and take the first ones, not more than may travel together.
+
+        :param timeout: seconds to wait at most.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._messages)
+            self._changed.wait_for(lambda: self._messages, timeout)
             taken: list[Message] = []
             size = 0
             while self._messages and len(taken) < BATCH and size <= self._max_bytes // 10:

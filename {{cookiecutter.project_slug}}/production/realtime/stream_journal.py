@@ -10,21 +10,30 @@ and clients are told what they missed while the queue is away.
 from __future__ import annotations
 
 import random
-import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
 
 from production.realtime.errors import Rejected
-from production.realtime.history import Limits
+from production.realtime.eviction import EvictionWatch
+from production.realtime.history import End, Limits
 from production.realtime.journal import Follower, Unavailable
 from production.realtime.outage import Outage
 from production.realtime.publishing import AwaitedMessages, Message
 from production.realtime.redis_connection import QUEUE_ERRORS, QueueClient, connect, name
-from production.realtime.stream_scripts import APPEND, KEYS, RENEW, STATE
+from production.realtime.stream_inspection import KEYS
+from production.realtime.stream_store import (
+    START,
+    Appended,
+    EntryId,
+    Newest,
+    State,
+    Store,
+    Testimony,
+)
 from production.realtime.updates import Encoded, Position, Update
 
 log = structlog.get_logger(__name__)
@@ -42,11 +51,14 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.5
 """Seconds between two tries to reach the queue, on average: enough not to be a storm of its own."""
 
+CHECK_INTERVAL = 1.0
+"""Seconds between two looks at whether the queue is still what it was."""
+
+POLICY_INTERVAL = 60.0
+"""Seconds between two looks at whether the queue may evict what it keeps."""
+
 READING = "reading channels"
 WRITING = "writing channels"
-
-EntryId = tuple[int, int]
-START: EntryId = (0, 0)
 
 
 class StreamJournal:
@@ -74,7 +86,6 @@ class StreamJournal:
         self._url = url
         self._keys = [name(service, "channels", key) for key in KEYS]
         self._stream = self._keys[KEYS.index("stream")]
-        self._kept = self._keys[KEYS.index("kept")]
         self._limits = limits
         self._timeout = timeout
         self._outbox = AwaitedMessages(limits.bytes)
@@ -84,12 +95,20 @@ class StreamJournal:
         self.followed = False
         self._cursor = START
         self._total = 0
+        self._turn = ""
+        self._checked_at = 0.0
+        self._eviction = EvictionWatch(self._stream)
+        self._policy_seen_at = 0.0
+        # Whether others may have published since the reader was lost, and this process has not since.
+        self._cut_off = False
+        # What was confirmed to publishers here, and may not have been read yet.
+        self._confirmed: dict[str, dict[str, Appended]] = {}
         self._read = threading.Condition()
         # Who catches up asks one after the other, over one connection; an answer serves all who
         # were waiting when it was asked for.
         self._asking = threading.Lock()
         self._asked_at = 0.0
-        self._answer = START
+        self._answer = Newest("", START, 0)
         # Half of what a publisher waits: the second try has to fit in.
         self._queue = QueueClient(url, socket_timeout=timeout / 2)
 
@@ -124,25 +143,29 @@ class StreamJournal:
         """
         deadline = time.monotonic() + self._timeout
         try:
-            last = self._last_entry(deadline)
+            newest = self._newest(deadline)
         except QUEUE_ERRORS as error:
             raise Unavailable("The message queue cannot be asked what was missed.") from error
         with self._read:
             if not self._read.wait_for(
-                lambda: self.followed and self._cursor >= last,
+                lambda: self.followed and self._has_read(newest),
                 max(0.0, deadline - time.monotonic()),
             ):
                 raise Unavailable("This process has not caught up with the message queue yet.")
 
-    def _last_entry(self, deadline: float) -> EntryId:
+    def _has_read(self, newest: Newest) -> bool:
+        return self._turn == newest.turn and self._cursor >= newest.entry
+
+    def _newest(self, deadline: float) -> Newest:
         called_at = time.monotonic()
         if not self._asking.acquire(timeout=max(0.0, deadline - called_at)):
             raise Unavailable("The message queue does not answer.")
         try:
             if self._asked_at < called_at:
                 asked_at = time.monotonic()
-                newest = self._queue.ask(lambda client: client.lindex(self._kept, -1))
-                self._answer = _kept_entry(newest)[0]
+                self._answer = self._queue.ask(
+                    lambda client: self._store(client).newest()
+                )
                 self._asked_at = asked_at
             return self._answer
         finally:
@@ -153,38 +176,45 @@ class StreamJournal:
     def _keep_writing(self) -> None:
         client = None
         while True:
-            batch = self._outbox.take()
+            # While the queue does not take anything, it is tried without anybody waiting as well.
+            failing = WRITING in self._outage.faults
+            batch = self._outbox.take(LONGEST_PAUSE if failing else None)
             pauses = _pauses()
-            while batch := [message for message in batch if message.is_awaited]:
+            while True:
+                batch = [message for message in batch if message.is_awaited]
                 try:
                     client = client or self._connect(self._timeout)
                     self._write(client, batch)
+                    self._outage.end(WRITING)
                     break
                 except QUEUE_ERRORS as error:
                     self._outage.begin(WRITING, error)
                     client = _drop(client)
                     self._server.sleep(next(pauses))
-                except Exception:
+                except Exception as error:
                     # Whatever it was: their publishers will say that it is unavailable.
                     log.exception("the channels' writer failed")
+                    self._outage.begin(WRITING, error)
                     break
-            # Written, or given up by all who waited: nothing is left that could fail.
-            self._outage.end(WRITING)
+                if not batch:
+                    break
 
     def _write(self, client: Any, batch: list[Message]) -> None:
-        limits = self._limits
-        arguments: list[Any] = [
-            limits.messages,
-            limits.bytes,
-            int(limits.seconds * 1000),
-            limits.channels,
-        ]
-        for message in batch:
-            arguments += [message.channel, message.id, secrets.token_hex(4), message.size]
-            arguments += [len(message.encoded), *message.encoded]
-        sequences = client.register_script(APPEND)(self._keys, arguments)
-        for message, sequence in zip(batch, sequences, strict=True):
-            message.settle(sequence)
+        known = [(message, self._known(message.channel.decode())) for message in batch]
+        results = self._store(client).append(self._limits, known, doubts=self._cut_off)
+        self._cut_off = False
+        for message, appended in zip(batch, results, strict=True):
+            if appended.position.epoch:
+                confirmed = self._confirmed.setdefault(message.channel.decode(), {})
+                confirmed[appended.position.epoch] = appended
+            message.settle(appended.position.sequence)
+
+    def _known(self, channel: str) -> Position:
+        """Return the highest number that this process knows to have been given."""
+        confirmed = list(self._confirmed.get(channel, {}).values())
+        if confirmed and confirmed[-1].entry > self._cursor:
+            return confirmed[-1].position
+        return self._follower.position(channel)
 
     # Reading
 
@@ -197,6 +227,7 @@ class StreamJournal:
                 self._resume(client)
                 self._outage.end(READING)
                 pauses = _pauses()
+                self._policy_seen_at = time.monotonic() - POLICY_INTERVAL
                 while True:
                     self._read_on(client)
             except QUEUE_ERRORS as error:
@@ -204,54 +235,102 @@ class StreamJournal:
             except Exception:
                 # Whatever it was: a worker that has stopped to read serves silence.
                 log.exception("the channels' reader failed")
+            self._cut_off = self.followed
             client = _drop(client)
             self._server.sleep(next(pauses))
 
     def _resume(self, client: Any) -> None:
         """Read what there is, and find out what has become of the stream since it was read last."""
-        numbers, kept = client.register_script(STATE)(self._keys)
-        last, total = _kept_entry(kept)
-        positions = {
-            channel.decode(): _position(number)
-            for channel, number in zip(numbers[::2], numbers[1::2], strict=True)
-        }
-        if last < self._cursor:
-            log.error("the stream of the channels has lost its end")
-            self._cursor = START
-        take = self._follower.deliver if self.followed else self._follower.keep
-        self._read_up_to(last, client, positions, take)
-        for channel, position in positions.items():
-            known = self._follower.position(channel)
-            if known.epoch == position.epoch and known.sequence > position.sequence:
-                self._renew(client, channel, position.epoch)
-            else:
-                self._follower.note(channel, position)
+        store = self._store(client)
+        told = [
+            (channel, epoch, confirmed)
+            for channel, by_epoch in list(self._confirmed.items())
+            for epoch, confirmed in list(by_epoch.items())
+        ]
+        state = store.state()
+        if testimonies := list(self._testimonies(state)):
+            _report(testimonies, state)
+            store.testify(testimonies)
+            state = store.state()
+        if disputed := self._read_up_to(client, state):
+            store.testify(disputed)
+            self._resume(client)
+            return
+        for channel, position in state.positions.items():
+            self._follower.note(channel, position)
+        if self.followed and state.turn != self._turn:
+            self._note_what_is_gone(state)
+        for channel, epoch, confirmed in told:
+            by_epoch = self._confirmed.get(channel, {})
+            if by_epoch.get(epoch) is confirmed:
+                del by_epoch[epoch]
+        self._cut_off = False
         with self._read:
             self.followed = True
-            self._cursor, self._total = last, total
+            self._cursor, self._total, self._turn = state.entry, state.total, state.turn
             self._read.notify_all()
 
-    def _read_up_to(
-        self,
-        last: EntryId,
-        client: Any,
-        positions: dict[str, Position],
-        take: Callable[[Update], Any],
-    ) -> None:
-        """Read on up to an entry, leaving out numberings that have ended."""
-        cursor = self._cursor
-        while cursor < last:
-            page = client.xrange(self._stream, f"({_text(cursor)}", _text(last), count=PAGE)
+    def _testimonies(self, state: State) -> Iterator[Testimony]:
+        """Yield what this process knows and the queue does not."""
+        for channel, position in state.positions.items():
+            confirmed = list(self._confirmed.get(channel, {}).values())
+            highest: dict[str, int] = {}
+            for known in (*(each.position for each in confirmed), self._follower.position(channel)):
+                if known.epoch:
+                    highest[known.epoch] = max(known.sequence, highest.get(known.epoch, 0))
+            told = {position.epoch, *(end.epoch for end in state.ends.get(channel, ()))}
+            for given, sequence in highest.items():
+                # An epoch that the queue has lost follows on one that it knows.
+                line = (each for each in self._follower.epochs(channel) if each in told)
+                epoch = given if given in told else next(line, given)
+                end = next((end for end in state.ends.get(channel, ()) if end.epoch == epoch), None)
+                behind = position.epoch == epoch and position.sequence < sequence
+                if behind or (end and (end.lost is None or end.lost < sequence)):
+                    yield Testimony(channel, Position(sequence, epoch))
+
+    def _note_what_is_gone(self, state: State) -> None:
+        """Tell of channels that the queue does not know any more; their numbers start again."""
+        for channel in self._follower.channels():
+            position = self._follower.position(channel)
+            if channel not in state.positions and position.epoch:
+                self._follower.note(channel, Position(position.sequence))
+
+    def _read_up_to(self, client: Any, state: State) -> list[Testimony]:
+        """Read on up to where the stream was.
+
+        :return: what this process had under a number that is another update's in the stream.
+        """
+        for channel, ends in state.ends.items():
+            self._follower.learn(channel, ends)
+        changed = state.turn != self._turn or state.entry < self._cursor
+        cursor = START if changed else self._cursor
+        take = self._follower.deliver if self.followed else self._follower.keep
+        disputed: dict[str, Testimony] = {}
+        while cursor < state.entry:
+            page = client.xrange(self._stream, f"({_text(cursor)}", _text(state.entry), count=PAGE)
             for entry_id, _, update in _updates(page):
-                if update and update.epoch == positions.get(update.channel, Position()).epoch:
-                    take(update)
                 cursor = entry_id
+                if update is None or update.channel in disputed:
+                    continue
+                if self._follower.differs(update):
+                    known = self._follower.position(update.channel)
+                    disputed[update.channel] = Testimony(
+                        update.channel, Position(known.sequence, update.epoch), update.sequence - 1
+                    )
+                else:
+                    take(update)
             if len(page) < PAGE:
-                return
+                break
             self._server.sleep(0)
+        return list(disputed.values())
 
     def _read_on(self, client: Any) -> None:
         """Wait for the next entries and pass them on."""
+        if self._is_turned(client):
+            self._resume(client)
+        if time.monotonic() - self._policy_seen_at > POLICY_INTERVAL:
+            self._eviction.look(client)
+            self._policy_seen_at = time.monotonic()
         answer = client.xread(
             {self._stream: _text(self._cursor)}, count=PAGE, block=_block_time(client)
         )
@@ -260,30 +339,54 @@ class StreamJournal:
                 if update is None:
                     self._advance(entry_id, self._total)
                     continue
-                if total != self._total + 1:
-                    log.warning("updates were trimmed before this process had read them")
+                if total != self._total + 1 or not self._follows(update):
                     self._resume(client)
                     return
-                if not self._follower.deliver(update):
-                    # A number that is known under another entry: the queue came back without the
-                    # last ones, and they were given again.
-                    log.error("an update came twice", channel=update.channel)
-                    self._renew(client, update.channel, update.epoch)
+                self._follower.deliver(update)
                 self._advance(entry_id, total)
             self._server.sleep(0)
+
+    def _follows(self, update: Update) -> bool:
+        """Tell whether an update is the next one of its channel, as far as this process knows it."""
+        known = self._follower.position(update.channel)
+        new = Position(update.sequence, update.epoch)
+        return not known.epoch or new == Position(known.sequence + 1, known.epoch)
+
+    def _is_turned(self, client: Any) -> bool:
+        """Look now and then whether the queue is another, also while nothing is published."""
+        if time.monotonic() - self._checked_at < CHECK_INTERVAL:
+            return False
+        newest = self._store(client).newest()
+        self._checked_at = time.monotonic()
+        return newest.turn != self._turn or newest.entry < self._cursor
 
     def _advance(self, cursor: EntryId, total: int) -> None:
         with self._read:
             self._cursor, self._total = cursor, total
             self._read.notify_all()
 
-    def _renew(self, client: Any, channel: str, epoch: str) -> None:
-        """Start a channel's numbers again: those who watch it notice the new epoch."""
-        log.error("the numbers of a channel were lost and start again", channel=channel)
-        client.register_script(RENEW)(self._keys, [channel, epoch, secrets.token_hex(4)])
+    def _store(self, client: Any) -> Store:
+        return Store(client, self._keys, lambda: self.followed)
 
     def _connect(self, timeout: float) -> Any:
         return connect(self._url, socket_timeout=timeout)
+
+
+def _report(testimonies: list[Testimony], state: State) -> None:
+    """Say what the queue has lost, once for all channels."""
+    lost = [
+        each.position.sequence - end.last
+        for each in testimonies
+        for end in (*state.ends.get(each.channel, ()), _as_end(state.positions[each.channel]))
+        if end.epoch == each.position.epoch
+    ]
+    updates = sum(number for number in lost if number > 0)
+    if updates:
+        log.error("the queue has lost updates that were confirmed", updates=updates)
+
+
+def _as_end(position: Position) -> End:
+    return End(position.epoch, position.sequence, None)
 
 
 def _block_time(client: Any) -> int:
@@ -328,19 +431,6 @@ def _update(entry_id: EntryId, fields: dict[bytes, bytes]) -> Update:
         sent_at=entry_id[0],
         encoded=(text, *attachments),
     )
-
-
-def _position(number: bytes) -> Position:
-    sequence, _, epoch = number.decode().partition(" ")
-    return Position(int(sequence), epoch)
-
-
-def _kept_entry(item: bytes | None) -> tuple[EntryId, int]:
-    """Return the id and the total of an item of the list ``kept``."""
-    if item is None:
-        return START, 0
-    entry_id, total, _ = item.split(b" ", 2)
-    return _entry_id(entry_id), int(total)
 
 
 def _entry_id(text: bytes) -> EntryId:

@@ -94,10 +94,11 @@ export class Channels extends EventTarget {
       return;
     }
     this.#seen.set(channel, { sequence, epoch });
-    if (last?.epoch && last.epoch !== epoch) {
-      this.#tell("gap", { channel, from: last.sequence + 1, to: null });
-    } else if (last && sequence > last.sequence + 1) {
+    // The service says what is missing where an epoch ends, unless the numbers start again.
+    if (last && sequence > last.sequence + 1) {
       this.#tell("gap", { channel, from: last.sequence + 1, to: sequence - 1 });
+    } else if (last?.epoch && last.epoch !== epoch && sequence <= last.sequence) {
+      this.#tell("gap", { channel, from: last.sequence + 1, to: null });
     }
     this.#tell("update", update);
   }

@@ -1,0 +1,133 @@
+"""Nothing that was confirmed is lost without a word, sent twice or out of order, however the queue comes back.
+
+``ROUNDS=50 pytest tests/test_comebacks.py`` lets it come back more often than ``make test`` does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comebacks import COMEBACKS, lined_up
+from numbering import Client, Ledger, Process
+from production.realtime.journal import Unavailable
+from waiting import eventually
+
+ROUNDS = int(os.environ.get("ROUNDS", "1"))
+CHANNEL = "ledger"
+
+
+class Publisher(threading.Thread):
+    """Publishes through one process after the other, each message until it is confirmed."""
+
+    def __init__(self, name: str, processes: list[Process], ledger: Ledger) -> None:
+        super().__init__(daemon=True)
+        self._name = name
+        self._processes = processes
+        self._ledger = ledger
+        self._stopped = threading.Event()
+        self.count = 0
+
+    def run(self) -> None:
+        """Publish until it is stopped."""
+        while not self._stopped.wait(0.005):
+            self.count += 1
+            data = f"{self._name}-{self.count}"
+            while not self._publish(data):
+                self._stopped.wait(0.05)
+
+    def _publish(self, data: str) -> bool:
+        process = random.choice(self._processes)
+        with contextlib.suppress(Unavailable):
+            self._ledger.confirmed[data] = process.publish(CHANNEL, data, data)
+            return True
+        return False
+
+    def stop(self) -> None:
+        """Finish what is under way."""
+        self._stopped.set()
+        self.join()
+
+
+@pytest.mark.parametrize("comeback", COMEBACKS)
+def test_the_ledger_is_right(tmp_path: Path, comeback: str) -> None:
+    with lined_up(tmp_path) as line, contextlib.ExitStack() as stack:
+        processes = [Process(line.url) for _ in range(3)]
+        for process in processes:
+            stack.callback(process.close)
+        ledger = Ledger()
+        live = [process.client(CHANNEL) for process in processes]
+        publishers = [Publisher(f"p{number}", processes, ledger) for number in range(3)]
+        for publisher in publishers:
+            publisher.start()
+        late: list[Client] = []
+        for _ in range(ROUNDS):
+            grown(ledger, 30)
+            witness = live[0]
+            half = len(witness.updates) // 2
+            seen = [dict(update) for update in witness.updates[:half]]
+            COMEBACKS[comeback](line)
+            grown(ledger, 30)
+            late += [returning(process, seen) for process in processes]
+        for publisher in publishers:
+            publisher.stop()
+        everyone = [*live, *late]
+        eventually(
+            lambda: not any(ledger.unsaid(client) for client in everyone),
+            lambda: f"all is said: {[ledger.unsaid(client) for client in everyone]}",
+        )
+        ledger.check_words(everyone)
+        ledger.check_order(everyone)
+        if comeback == "all that it was":
+            assert not any(client.gaps for client in everyone)
+
+
+def test_processes_that_remember_nothing_give_no_number_again(tmp_path: Path) -> None:
+    with lined_up(tmp_path) as line, contextlib.ExitStack() as stack:
+        first = Process(line.url)
+        client = first.client(CHANNEL)
+        for number in range(3):
+            first.publish(CHANNEL, number)
+
+        def meanwhile() -> None:
+            for number in range(3, 5):
+                first.publish(CHANNEL, number)
+            eventually(lambda: len(client.updates) == 5, "all came")
+            first.close()
+
+        line.restore(meanwhile)
+        second = Process(line.url)
+        stack.callback(second.close)
+        assert second.publish(CHANNEL, "new") == 4
+        # Nobody knows how many were published after what is there.
+        for count in (2, 3, 5):
+            comer = returning(second, client.updates[:count])
+            assert comer.data == [*range(max(3, count)), "new"]
+            assert comer.gaps == [(4, None)]
+        epochs = {update["epoch"] for update in comer.updates}
+        assert len(epochs) == 2
+
+
+def grown(ledger: Ledger, count: int) -> None:
+    """Wait until so many more messages are confirmed."""
+    enough = len(ledger.confirmed) + count
+    eventually(lambda: len(ledger.confirmed) >= enough, "messages are confirmed")
+
+
+def returning(process: Process, seen: list[dict[str, Any]]) -> Client:
+    """Return a client that comes back with what it has seen, once its process knows what it missed."""
+
+    def come() -> Client | None:
+        with contextlib.suppress(Unavailable):
+            return process.client(CHANNEL, seen)
+        return None
+
+    client = eventually(come, "a client comes back")
+    assert client
+    return client
