@@ -7,6 +7,7 @@ import itertools
 import os
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -97,10 +98,11 @@ def test_the_ledger_of_those_who_are_served_is_right(
             grown(ledger, 30)
         for publisher in publishers:
             publisher.stop()
-        eventually(
-            lambda: not any(ledger.unsaid(client_of(watcher)) for watcher in watchers),
-            "all is said",
-        )
+
+        def unsaid() -> list[Any]:
+            return [ledger.unsaid(client_of(watcher)) for watcher in watchers]
+
+        eventually(lambda: not any(unsaid()), lambda: f"all is said; {unsaid()} is not")
         clients = [client_of(watcher) for watcher in watchers]
         ledger.check_words(clients)
         ledger.check_order(clients)
