@@ -17,6 +17,7 @@ import threading
 from dataclasses import dataclass, replace
 from typing import Any
 
+from production.realtime.creations import Creations, Creator, open_creations
 from production.realtime.errors import Rejected
 from production.realtime.history import End, Gap, History, Limits, joined
 from production.realtime.journal import Journal, Unavailable
@@ -68,6 +69,7 @@ class Channels:
     :param server: the Socket.IO server.
     :param journal: what numbers the updates.
     :param limits: what is kept.
+    :param creations: counts who begins how many channels.
     :param max_bytes: how large an update may be.
     :param max_attachments: how many attachments it may have.
     """
@@ -77,12 +79,14 @@ class Channels:
         server: Any,
         journal: Journal,
         limits: Limits,
+        creations: Creations,
         *,
         max_bytes: int,
         max_attachments: int = MAX_ATTACHMENTS,
     ) -> None:
         self._server = server
         self._journal = journal
+        self._creations = creations
         self._max_bytes = max_bytes
         self._max_attachments = max_attachments
         # More channels than the journal takes: what it forgets is to be forgotten, and nothing else.
@@ -100,6 +104,7 @@ class Channels:
         channel: str,
         data: Any,
         message_id: str | None = None,
+        creator: Creator | None = None,
     ) -> int:
         """Send something to everyone who watches a channel.
 
@@ -107,14 +112,19 @@ class Channels:
         :param data: JSON, bytes, or both.
         :param message_id: unique to the message, such as a UUID: a repetition is not published
             again, as long as the first one is kept.
+        :param creator: the client who publishes, to whom the channel counts if it is new; None for
+            the service itself.
         :return: the number in the channel, once the update is kept.
         :raises Unavailable: if that could not be confirmed in time. With the same ``message_id``,
             it is safe to try again.
-        :raises Rejected: if one of those who watch could not read it, or there is no room for another
-            channel.
+        :raises Rejected: if one of those who watch could not read it, there is no room for another
+            channel, or the creator has begun too many.
         """
         room_of(channel)
-        return self._journal.append(channel, self._encode(data), message_id)
+        encoded = self._encode(data)
+        if creator is not None and not self._is_known(channel):
+            self._creations.claim(creator, channel)
+        return self._journal.append(channel, encoded, message_id)
 
     def watch(self, sid: str, channel: str) -> None:
         """Let a session receive the updates of a channel from now on.
@@ -227,6 +237,10 @@ class Channels:
                 f"{self._max_bytes} may be.",
             )
         return encoded
+
+    def _is_known(self, channel: str) -> bool:
+        with self._lock:
+            return self._history.position(channel).sequence > 0
 
     # Replaying
 
@@ -369,6 +383,7 @@ def open_channels(server: Any, settings: Settings, outage: Outage) -> Channels:
         server,
         journal,
         limits,
+        open_creations(settings),
         max_bytes=settings.max_message_bytes,
         max_attachments=settings.max_attachments,
     )

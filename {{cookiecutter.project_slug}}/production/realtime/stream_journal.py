@@ -164,9 +164,7 @@ class StreamJournal:
         try:
             if self._asked_at < called_at:
                 asked_at = time.monotonic()
-                self._answer = self._queue.ask(
-                    lambda client: self._store(client).newest()
-                )
+                self._answer = self._queue.ask(lambda client: self._store(client).newest())
                 self._asked_at = asked_at
             return self._answer
         finally:
