@@ -13,7 +13,7 @@ import pytest
 
 from baking import Bake
 from following import post
-from production.realtime.creations import Creator, LocalCreations, SharedCreations, network_of
+from production.realtime.creations import Creator, LocalCreations, SharedCreations
 from production.realtime.errors import Rejected
 from queues import running
 from rawclient import RawWebSocket, open_websocket
@@ -132,21 +132,3 @@ def test_what_was_begun_long_ago_counts_no_longer(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(Rejected):
         counted.claim(creator, "e")
     assert len(counted._begun) == 2
-
-
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("203.0.113.9", "203.0.113.9"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
-        ("::ffff:203.0.113.9", "203.0.113.9"),
-        ("", None),
-        (None, None),
-        ("unix:", None),
-    ],
-)
-def test_an_address_counts_as_the_network_that_a_client_has(
-    address: str | None, network: str | None
-) -> None:
-    assert network_of(address) == network

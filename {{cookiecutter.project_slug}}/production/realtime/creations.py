@@ -8,7 +8,6 @@ service itself begins counts for nobody.
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 import time
 from collections import OrderedDict, defaultdict
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 
 import flask
 
+from production.http.proxy import client_of
 from production.realtime.errors import Rejected
 from production.realtime.journal import Unavailable
 from production.realtime.redis_connection import QUEUE_ERRORS, QueueClient, name
@@ -28,7 +28,7 @@ class Creator:
     """A client for whom new channels count.
 
     :param session: its Socket.IO session id, if it has one.
-    :param address: where it is, as :func:`network_of` says it; None if nobody knows.
+    :param address: where it is, as :func:`~production.http.proxy.client_of` says; None if nobody knows.
     """
 
     session: str | None
@@ -46,24 +46,7 @@ class Creator:
 def current_creator() -> Creator:
     """Return the client whose event or request is being handled."""
     request: Any = flask.request
-    return Creator(getattr(request, "sid", None), network_of(request.remote_addr))
-
-
-def network_of(address: str | None) -> str | None:
-    """Return what one client has for itself: an address, or of version 6 a network of 64 bits.
-
-    :param address: its address.
-    :return: None if that is none, as behind a unix socket.
-    """
-    try:
-        parsed = ipaddress.ip_address(address or "")
-    except ValueError:
-        return None
-    if parsed.version == 4:
-        return str(parsed)
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((int(parsed), 64), strict=False))
+    return Creator(getattr(request, "sid", None), client_of(request.environ))
 
 
 class Creations(Protocol):
