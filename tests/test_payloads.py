@@ -337,6 +337,8 @@ def test_a_request_that_is_nested_without_an_end_is_the_clients_fault(doors: Doo
 def test_the_app_hears_of_its_own_fault_at_the_call(doors: Doors) -> None:
     fault = doors.publisher.ask("say", "emit", _pickled({"a": float("nan")}))
     assert fault.startswith("The event 'said' cannot be sent: ")
+    fault = doors.publisher.ask("say", "emit", _pickled([b"", {"_placeholder": True, "num": 0}]))
+    assert fault.startswith("The event 'said' cannot be sent: beside bytes")
     fault = doors.publisher.ask("say", "send", _pickled([b"x"] * 11))
     assert fault.startswith("The event 'message' cannot be sent: it has 11 attachments")
 

@@ -42,6 +42,7 @@ from production.realtime.redis_connection import (
     publishing_pipeline,
 )
 from production.realtime.repeats import Repeats
+from production.realtime.sendable import Unsendable, check_places
 from production.realtime.skipped import skip
 
 log = structlog.get_logger(__name__)
@@ -238,6 +239,8 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
 
     def _handle_emit(self, message: dict[str, Any]) -> None:
         if message.get("host_id") == self.host_id:
+            if message["binary"]:
+                self._check_places(message["event"], *message["data"])
             super()._handle_emit(message)
             return
         try:
@@ -245,6 +248,13 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
         except (ValueError, TypeError, LookupError, RecursionError) as fault:
             # Whoever published it did not look at what clients can read.
             self._skip(fault)
+
+    def _check_places(self, event: str, data: Any, *attachments: str) -> None:
+        """Refuse what upstream would fill in, and the app has not meant."""
+        try:
+            check_places(data, len(attachments))
+        except Unsendable as fault:
+            raise fault.of(f"The event {event!r}") from fault
 
     def _handle_disconnect(self, message: dict[str, Any]) -> None:
         # Runs the app's disconnect handler, for which the listener must not wait.

@@ -128,13 +128,23 @@ def check(
         raise Unsendable(
             "attachments", f"it has {attachments} attachments, and at most {max_attachments} may be"
         )
-    if attachments and text.count('"_placeholder":') != attachments:
-        raise Unsendable("attachments", "beside bytes, no key may be called _placeholder")
+    if attachments:
+        _check_places(text, attachments)
     encoded = _in_unicode(text)
     if _may_have_run(encoded, MAX_DIGITS + 1):
         _check_digits(encoded)
     if encoded.count(b"[") + encoded.count(b"{") > max_depth and _is_deeper(encoded, max_depth):
         raise _too_deep()
+
+
+def check_places(data: Any, attachments: int) -> None:
+    """Make sure that there are no other placeholders in data than those of its attachments.
+
+    :param data: what has placeholders already.
+    :param attachments: how many attachments belong to it.
+    :raises Unsendable: if there are.
+    """
+    _check_places(write(data)[0], attachments)
 
 
 def check_numbers(text: str) -> None:
@@ -150,6 +160,11 @@ def check_numbers(text: str) -> None:
                 raise Unsendable(
                     "number", "JavaScript would read another number: send large ones as text"
                 )
+
+
+def _check_places(text: str, attachments: int) -> None:
+    if text.count('"_placeholder":') != attachments:
+        raise Unsendable("attachments", "beside bytes, no key may be called _placeholder")
 
 
 def _check_foreign(text: str) -> None:
