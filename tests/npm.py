@@ -40,7 +40,13 @@ def node_with(package: str, requires: Callable[[str], str]) -> str:
 
 def run(*command: str, directory: Path = JAVASCRIPT) -> None:
     """Run a command, by default where the tests' scripts are; what it says is shown if it fails."""
+    output_of(*command, directory=directory)
+
+
+def output_of(*command: str, directory: Path = JAVASCRIPT) -> str:
+    """Run a command as :func:`run` does, and return what it writes."""
     outcome = subprocess.run(
         command, cwd=directory, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    return outcome.stdout

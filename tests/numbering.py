@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from production.realtime.channels import Channels
+from production.realtime.creations import LocalCreations
 from production.realtime.history import Limits
 from production.realtime.outage import Outage
 from production.realtime.stream_journal import StreamJournal
@@ -92,7 +93,9 @@ class Process:
         self.journal = StreamJournal(
             server, url, service=SERVICE, limits=limits, timeout=5, outage=self.outage
         )
-        self.channels = Channels(server, self.journal, limits)
+        self.channels = Channels(
+            server, self.journal, limits, LocalCreations({}, 600), max_bytes=10**9
+        )
 
     def _start(self, target: Callable[..., Any], *arguments: Any) -> None:
         def run() -> None:

@@ -21,6 +21,12 @@ def test_messages_are_admitted_up_to_their_bytes() -> None:
     assert [backlog.admit(message(4)) for _ in range(3)] == [True, True, False]
 
 
+def test_characters_count_as_the_bytes_that_they_are_sent_as() -> None:
+    backlog = Backlog(max_messages=100, max_bytes=10)
+    assert [backlog.admit(Packet(MESSAGE, data="日本")) for _ in range(2)] == [True, False]
+    assert backlog.bytes == len("日本".encode())
+
+
 def test_one_message_of_any_size_may_be_sent() -> None:
     assert Backlog(max_messages=2, max_bytes=10).admit(message(1000))
 

@@ -13,7 +13,8 @@ import socketio
 from structlog.testing import capture_logs
 
 from production.realtime import queue
-from production.realtime.queue import CANARY, LISTENING, QueueManager
+from production.realtime.queue import LISTENING, QueueManager
+from production.realtime.queue_messages import CANARY
 from queues import unused_service
 from waiting import eventually
 

@@ -9,6 +9,7 @@ import socketio
 from structlog.testing import capture_logs
 
 from production.realtime.channels import Channels
+from production.realtime.creations import LocalCreations
 from production.realtime.history import Limits
 from production.realtime.local_journal import LocalJournal
 from production.realtime.manager import LocalManager
@@ -109,7 +110,9 @@ def test_another_process_makes_nobody_deaf(method: str) -> None:
 def test_a_channel_has_a_name(name: Any) -> None:
     room = Room(LocalManager())
     limits = Limits(messages=10, bytes=1000, seconds=10, channels=10)
-    channels = Channels(room.server, LocalJournal(limits), limits)
+    channels = Channels(
+        room.server, LocalJournal(limits), limits, LocalCreations({}, 1), max_bytes=1
+    )
     for call in (
         lambda: channels.watch(room.sid, name),
         lambda: channels.leave(room.sid, name),

@@ -26,11 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     # Imported here: --help and a wrong setting are answered without it.
     from production.realtime.emitter import EmitError, Emitter
+    from production.realtime.sendable import Unsendable
 
-    emitter = Emitter(settings.redis_url.get_secret_value(), settings.service_name)
+    url = settings.redis_url.get_secret_value()
+    emitter = Emitter(url, settings.service_name, settings.max_attachments)
     try:
         emitter.emit(options.event, options.data, to=options.to, namespace=options.namespace)
-    except EmitError as error:
+    except (EmitError, Unsendable) as error:
         raise SystemExit(str(error)) from None
 
 
@@ -64,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no JSON: {error}") from None
 
 

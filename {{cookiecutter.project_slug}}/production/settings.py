@@ -134,7 +134,7 @@ class Settings(BaseSettings):
     connect_timeout: float = Field(default=45.0, gt=0)
     sessions_per_address: int | None = Field(default=None, ge=1)
     handshakes_per_address: int = Field(default=200, ge=1)
-    max_attachments: int = Field(default=32, ge=0)
+    max_attachments: int = Field(default=10, ge=0)
     max_queued_messages: int = Field(default=500, ge=1)
     max_queued_bytes: int = Field(default=2_000_000, ge=1)
 
@@ -152,6 +152,8 @@ class Settings(BaseSettings):
     replay_bytes: int = Field(default=32_000_000, ge=1)
     replay_seconds: float = Field(default=600.0, gt=0)
     publish_timeout: float = Field(default=2.0, gt=0)
+    max_channels_per_session: int = Field(default=100, ge=1)
+    max_channels_per_address: int = Field(default=1000, ge=1)
 
     # The pages of the layer
     diagnostics_page: bool = True

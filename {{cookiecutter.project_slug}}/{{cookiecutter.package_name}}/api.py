@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, abort, jsonify, request
+from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import ServiceUnavailable
 
-from production.realtime.errors import Rejected
-from production.realtime.journal import Unavailable
+from production.http.bodies import json_body
+from production.realtime.creations import current_creator
 from production.realtime.validation import parse
 
 from . import board
@@ -21,14 +20,11 @@ def publish(channel: str) -> ResponseReturnValue:
     """Publish the JSON body on a channel; with an ``Idempotency-Key``, once however often it comes."""
     message = {
         "channel": channel,
-        "data": request.get_json(),
+        "data": json_body(),
         "id": request.headers.get("Idempotency-Key"),
     }
-    try:
-        publication = parse(Publication, message)
-        sequence = board.publish(publication.channel, publication.data, publication.id)
-    except Unavailable as outage:
-        raise ServiceUnavailable(outage.message, retry_after=outage.retry_after) from outage
-    except Rejected as rejection:
-        abort(400, rejection.message)
+    publication = parse(Publication, message)
+    sequence = board.publish(
+        publication.channel, publication.data, publication.id, current_creator()
+    )
     return jsonify(channel=publication.channel, sequence=sequence), 202

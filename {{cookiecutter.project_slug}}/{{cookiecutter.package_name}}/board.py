@@ -13,6 +13,7 @@ from typing import Any
 from flask import current_app, request
 
 from production.realtime.channels import Channels
+from production.realtime.creations import Creator
 from production.realtime.errors import Rejected
 from production.realtime.updates import Position
 
@@ -70,16 +71,21 @@ def subscriptions() -> list[str]:
     return _channels().watched(_session())
 
 
-def publish(channel: str, data: Any, message_id: str | None = None) -> int:
+def publish(
+    channel: str, data: Any, message_id: str | None = None, creator: Creator | None = None
+) -> int:
     """Show something to everyone who watches a channel; return its number in the channel.
 
     :param channel: the channel's name.
     :param data: JSON, bytes, or both.
     :param message_id: unique to the message, so that it may be sent again without being published
         twice.
-    :raises Rejected: if there is no room for another channel, or the queue cannot be reached.
+    :param creator: the client for whom the channel counts if it is new; nobody if the service itself
+        publishes.
+    :raises Rejected: if a client could not read it, there is no room for another channel, or the
+        queue cannot be reached.
     """
-    return _channels().publish(channel, data, message_id)
+    return _channels().publish(channel, data, message_id, creator)
 
 
 def now() -> str:

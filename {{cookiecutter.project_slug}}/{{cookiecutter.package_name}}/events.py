@@ -8,6 +8,7 @@ from typing import Any
 from flask import current_app, request
 from flask_socketio import SocketIO, emit
 
+from production.realtime.creations import current_creator
 from production.realtime.validation import accepts
 
 from . import board
@@ -60,5 +61,5 @@ def unsubscribe(payload: ChannelList) -> dict[str, Any]:
 @accepts(Publication)
 def publish(payload: Publication) -> dict[str, Any]:
     """Publish on a channel."""
-    sequence = board.publish(payload.channel, payload.data, payload.id)
+    sequence = board.publish(payload.channel, payload.data, payload.id, current_creator())
     return {"ok": True, "channel": payload.channel, "sequence": sequence}

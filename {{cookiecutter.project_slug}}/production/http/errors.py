@@ -1,6 +1,7 @@
 """HTTP errors: problem details for programs (RFC 9457), a readable page for people.
 
-Only :class:`~werkzeug.exceptions.HTTPException` is handled. Flask itself turns any other exception
+Only :class:`~werkzeug.exceptions.HTTPException` is handled, and what a view declines, as an event's
+handler may, by :class:`~production.realtime.errors.Rejected`. Flask itself turns any other exception
 into one, after it has logged it and fired ``got_request_exception``, so nothing is hidden and
 nothing internal is shown.
 """
@@ -13,12 +14,26 @@ from string import Template
 
 from flask import Flask, Response, request
 from markupsafe import escape
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import (
+    BadRequest,
+    HTTPException,
+    ServiceUnavailable,
+    TooManyRequests,
+)
 
 from production.browser.assets import asset_url
-from production.realtime.errors import current_request_id
+from production.realtime.errors import Rejected, current_request_id
 
 PROBLEM = "application/problem+json"
+
+LATER = frozenset({"full", "unavailable"})
+"""Codes of what the service cannot do now, through no fault of the client: 503."""
+
+SLOWER = frozenset({"too_many"})
+"""Codes of what the client has done too often: 429."""
+
+RETRY_AFTER = 60
+"""Seconds after which a client that was declined so may try again, unless the rejection says it."""
 
 
 def init_app(app: Flask) -> None:
@@ -29,12 +44,29 @@ def init_app(app: Flask) -> None:
     if any(issubclass(HTTPException, handled) for handled in app.error_handler_spec[None][None]):
         return
     app.register_error_handler(HTTPException, answer_http_error)
+    app.register_error_handler(Rejected, answer_rejection)
 
 
-def answer_http_error(error: HTTPException) -> HTTPException | Response:
+def answer_rejection(rejection: Rejected) -> HTTPException | Response:
+    """Answer a request that a view declines.
+
+    :param rejection: what was raised.
+    :return: 400, unless it is worth to try again; the problem names its code.
+    """
+    retry_after = getattr(rejection, "retry_after", RETRY_AFTER)
+    error: HTTPException = BadRequest(rejection.message)
+    if rejection.code in LATER:
+        error = ServiceUnavailable(rejection.message, retry_after=retry_after)
+    elif rejection.code in SLOWER:
+        error = TooManyRequests(rejection.message, retry_after=retry_after)
+    return answer_http_error(error, rejection.code)
+
+
+def answer_http_error(error: HTTPException, code: str | None = None) -> HTTPException | Response:
     """Answer an HTTP error, with the headers that belong to it.
 
     :param error: what was raised, by Flask or by a view.
+    :param code: a short name for it, for programs.
     :return: the error itself if it carries a response of its own, else a problem or a page.
     """
     if error.response is not None or error.code is None:
@@ -49,7 +81,7 @@ def answer_http_error(error: HTTPException) -> HTTPException | Response:
         response.set_data(_page(error))
         response.content_type = "text/html; charset=utf-8"
     else:
-        response.set_data(_problem(error))
+        response.set_data(_problem(error, code))
         response.content_type = PROBLEM
     return response
 
@@ -60,7 +92,8 @@ def _wants_page() -> bool:
     return accepted["text/html"] > max(accepted["application/json"], accepted[PROBLEM])
 
 
-def _problem(error: HTTPException) -> str:
+def _problem(error: HTTPException, code: str | None) -> str:
+    named = {} if code is None else {"code": code}
     return json.dumps(
         {
             "type": "about:blank",
@@ -69,6 +102,7 @@ def _problem(error: HTTPException) -> str:
             "detail": error.description,
             "instance": request.path,
             "request_id": current_request_id(),
+            **named,
         }
     )
 

@@ -53,6 +53,9 @@ class Backlog:
 
 
 def _size(packet: Any) -> int:
-    if not isinstance(packet.data, str | bytes | bytearray):
+    data = packet.data
+    if not isinstance(data, str | bytes | bytearray):
         return 0
-    return len(packet.data) + sum(map(len, attachments_of(packet)))
+    if isinstance(data, str) and not data.isascii():
+        data = data.encode()
+    return len(data) + sum(map(len, attachments_of(packet)))

@@ -14,15 +14,26 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from production.realtime.creations import Creations, Creator, open_creations
+from production.realtime.errors import Rejected
 from production.realtime.history import End, Gap, History, Limits, joined
 from production.realtime.journal import Journal, Unavailable
 from production.realtime.local_journal import LocalJournal
 from production.realtime.outage import Outage
+from production.realtime.sendable import MAX_ATTACHMENTS, Unsendable
+from production.realtime.skipped import skip
 from production.realtime.stream_journal import StreamJournal
-from production.realtime.updates import Position, Update, encode
+from production.realtime.updates import (
+    Encoded,
+    Position,
+    Unreadable,
+    Update,
+    encode,
+    size_of,
+)
 from production.settings import Settings
 
 EVENT = "update"
@@ -58,12 +69,28 @@ class Channels:
     :param server: the Socket.IO server.
     :param journal: what numbers the updates.
     :param limits: what is kept.
+    :param creations: counts who begins how many channels.
+    :param max_bytes: how large an update may be.
+    :param max_attachments: how many attachments it may have.
     """
 
-    def __init__(self, server: Any, journal: Journal, limits: Limits) -> None:
+    def __init__(
+        self,
+        server: Any,
+        journal: Journal,
+        limits: Limits,
+        creations: Creations,
+        *,
+        max_bytes: int,
+        max_attachments: int = MAX_ATTACHMENTS,
+    ) -> None:
         self._server = server
         self._journal = journal
-        self._history = History(limits)
+        self._creations = creations
+        self._max_bytes = max_bytes
+        self._max_attachments = max_attachments
+        # More channels than the journal takes: what it forgets is to be forgotten, and nothing else.
+        self._history = History(replace(limits, channels=2 * limits.channels))
         # Held while an update is sent and while a session joins, so that each update is either
         # replayed to a session or sent to it live.
         self._lock = threading.Lock()
@@ -72,20 +99,32 @@ class Channels:
 
     # For the application
 
-    def publish(self, channel: str, data: Any, message_id: str | None = None) -> int:
+    def publish(
+        self,
+        channel: str,
+        data: Any,
+        message_id: str | None = None,
+        creator: Creator | None = None,
+    ) -> int:
         """Send something to everyone who watches a channel.
 
         :param channel: the channel's name.
         :param data: JSON, bytes, or both.
         :param message_id: unique to the message, such as a UUID: a repetition is not published
             again, as long as the first one is kept.
+        :param creator: the client who publishes, to whom the channel counts if it is new; None for
+            the service itself.
         :return: the number in the channel, once the update is kept.
         :raises Unavailable: if that could not be confirmed in time. With the same ``message_id``,
             it is safe to try again.
-        :raises Rejected: if there is no room for another channel.
+        :raises Rejected: if one of those who watch could not read it, there is no room for another
+            channel, or the creator has begun too many.
         """
         room_of(channel)
-        return self._journal.append(channel, encode(data), message_id)
+        encoded = self._encode(data)
+        if creator is not None and not self._is_known(channel):
+            self._creations.claim(creator, channel)
+        return self._journal.append(channel, encoded, message_id)
 
     def watch(self, sid: str, channel: str) -> None:
         """Let a session receive the updates of a channel from now on.
@@ -184,6 +223,25 @@ class Channels:
         with self._lock:
             return self._history.differs(update)
 
+    # Publishing
+
+    def _encode(self, data: Any) -> Encoded:
+        try:
+            encoded = encode(data, self._max_attachments)
+        except Unsendable as fault:
+            raise Rejected(fault.code, f"This cannot be published: {fault}.") from fault
+        if size_of(encoded) > self._max_bytes:
+            raise Rejected(
+                "too_large",
+                f"This cannot be published: it has {size_of(encoded)} bytes, and at most "
+                f"{self._max_bytes} may be.",
+            )
+        return encoded
+
+    def _is_known(self, channel: str) -> bool:
+        with self._lock:
+            return self._history.position(channel).sequence > 0
+
     # Replaying
 
     def _replay(self, sid: str, channel: str, seen: Position) -> Subscription:
@@ -195,11 +253,13 @@ class Channels:
             self._await_room(sid)
             with self._lock:
                 missed = self._history.missed(channel, position, max_updates, max_bytes)
-                for update in missed.updates:
-                    self._send(update, sid)
-                position = missed.position
-                replayed += len(missed.updates)
                 gap = joined((gap, missed.gap))
+                for update in missed.updates:
+                    if self._send(update, sid):
+                        replayed += 1
+                    else:
+                        gap = joined((gap, Gap(update.sequence, update.sequence)))
+                position = missed.position
                 # Its client may have left the channel again meanwhile, or the service.
                 left = (sid, channel) not in self._joining
                 if missed.complete and not left:
@@ -247,8 +307,27 @@ class Channels:
         }
         self._emit(GAP_EVENT, data, room_of(channel))
 
-    def _send(self, update: Update, room: str) -> None:
-        self._emit(EVENT, update.payload(), room)
+    def _send(self, update: Update, room: str) -> bool:
+        """Send an update, or say that it is missing if nobody can read it; return whether it was sent."""
+        try:
+            self._emit(EVENT, update.payload(), room)
+            return True
+        except (Unreadable, Unsendable) as error:
+            skip(
+                "an update of a channel cannot be read",
+                error,
+                channel=update.channel,
+                sequence=update.sequence,
+            )
+        gap = {
+            "channel": update.channel,
+            "from": update.sequence,
+            "to": update.sequence,
+            "sequence": update.sequence,
+            "epoch": update.epoch,
+        }
+        self._emit(GAP_EVENT, gap, room)
+        return False
 
     def _emit(self, event: str, data: dict[str, Any], room: str) -> None:
         self._server.emit(event, data, to=room, namespace=NAMESPACE, ignore_queue=True)
@@ -290,14 +369,21 @@ def open_channels(server: Any, settings: Settings, outage: Outage) -> Channels:
         seconds=settings.replay_seconds,
         channels=MAX_CHANNELS,
     )
-    if settings.redis_url is None:
-        return Channels(server, LocalJournal(limits), limits)
-    journal = StreamJournal(
+    journal: Journal = LocalJournal(limits)
+    if settings.redis_url is not None:
+        journal = StreamJournal(
+            server,
+            settings.redis_url.get_secret_value(),
+            service=settings.service_name,
+            limits=limits,
+            timeout=settings.publish_timeout,
+            outage=outage,
+        )
+    return Channels(
         server,
-        settings.redis_url.get_secret_value(),
-        service=settings.service_name,
-        limits=limits,
-        timeout=settings.publish_timeout,
-        outage=outage,
+        journal,
+        limits,
+        open_creations(settings),
+        max_bytes=settings.max_message_bytes,
+        max_attachments=settings.max_attachments,
     )
-    return Channels(server, journal, limits)

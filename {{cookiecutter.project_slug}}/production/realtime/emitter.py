@@ -16,10 +16,13 @@ import uuid
 from typing import Any
 
 import socketio
+from socketio.packet import EVENT
 
 from production.realtime.outage import describe
+from production.realtime.packets import StrictPacket
 from production.realtime.queue_url import Form, parse
 from production.realtime.redis_connection import QUEUE_ERRORS, QueueClient, name
+from production.realtime.sendable import MAX_ATTACHMENTS, check_name
 
 
 class EmitError(Exception):
@@ -31,10 +34,12 @@ class Emitter:
 
     :param url: the service's ``REDIS_URL``.
     :param service_name: the service's ``SERVICE_NAME``.
+    :param max_attachments: the service's ``MAX_ATTACHMENTS``.
     :raises ValueError: one sentence about a URL that is none.
     """
 
-    def __init__(self, url: str, service_name: str) -> None:
+    def __init__(self, url: str, service_name: str, max_attachments: int = MAX_ATTACHMENTS) -> None:
+        self._packets = StrictPacket.limited_to(max_attachments)
         self._manager = _Publisher(url, name(service_name, "events", url=url))
 
     def emit(self, event: str, data: Any = None, to: Any = None, namespace: str = "/") -> None:
@@ -48,8 +53,11 @@ class Emitter:
         :param to: a room, a session id, a list of them, or nothing for everyone.
         :param namespace: the namespace of the clients.
         :raises EmitError: if the queue did not take it.
-        :raises TypeError: if the data cannot be written as JSON.
+        :raises Unsendable: if clients could not read it; it is a TypeError and a ValueError.
         """
+        check_name(event)
+        arguments = data if isinstance(data, tuple) else (data,)
+        self._packets(EVENT, [event, *arguments]).encode()
         self._manager.emit(event, data, namespace=namespace, room=to)
 
 

@@ -8,10 +8,12 @@ from contextvars import ContextVar
 from typing import Any
 
 import socketio
+from socketio.packet import EVENT
 
 from production.observe import metrics
 from production.observe.current import current_event
 from production.realtime.presence import LocalPresence
+from production.realtime.sendable import check_name
 
 # Whom the emit that is being carried out leaves out; nothing while there is no emit.
 _left_out: ContextVar[Container[str] | None] = ContextVar("left_out", default=None)
@@ -147,12 +149,23 @@ class CountedDelivery(socketio.Manager):  # type: ignore[misc]
         to: Any = None,
         **options: Any,
     ) -> None:
-        """Send to those clients, and count them."""
+        """Send to those clients, and count them.
+
+        :raises Unsendable: if clients could not read it, whether or not there are any.
+        """
+        check_name(event)
+        if namespace not in self.rooms:
+            self._encode(event, data, namespace)
+            return
         emit = _left_out.set(skip_sid if isinstance(skip_sid, list) else (skip_sid,))
         try:
             super().emit(event, data, namespace, room, skip_sid, callback, to, **options)
         finally:
             _left_out.reset(emit)
+
+    def _encode(self, event: str, data: Any, namespace: str) -> None:
+        arguments = list(data) if isinstance(data, tuple) else [data]
+        self.server.packet_class(EVENT, [event, *arguments], namespace=namespace).encode()
 
 
 class LocalManager(ConnectedOnly, CountedDelivery):

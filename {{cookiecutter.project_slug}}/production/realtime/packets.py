@@ -1,4 +1,4 @@
-"""Socket.IO packets as a client may send them, and nothing else.
+"""Socket.IO packets as a client may send them and as every client can read them, and nothing else.
 
 Upstream's decoder lets a client run the ``connect`` and ``disconnect`` handlers by naming them as
 events, announces four billion attachments on its behalf, and raises whatever the parts of a broken
@@ -13,6 +13,7 @@ from socketio import packet
 from socketio.packet import Packet
 
 from production.realtime.attachments import together
+from production.realtime.sendable import MAX_ATTACHMENTS, Unsendable, check, write
 
 RESERVED_EVENTS = frozenset({"connect", "connect_error", "disconnect", "__disconnect_final"})
 """Events that only the server raises."""
@@ -20,6 +21,14 @@ RESERVED_EVENTS = frozenset({"connect", "connect_error", "disconnect", "__discon
 EVENTS = (packet.EVENT, packet.BINARY_EVENT)
 ACKNOWLEDGEMENTS = (packet.ACK, packet.BINARY_ACK)
 BINARY = (packet.BINARY_EVENT, packet.BINARY_ACK)
+WITH_ATTACHMENTS = {
+    packet.EVENT: packet.BINARY_EVENT,
+    packet.BINARY_EVENT: packet.BINARY_EVENT,
+    packet.ACK: packet.BINARY_ACK,
+    packet.BINARY_ACK: packet.BINARY_ACK,
+}
+"""What the type of a packet is with attachments."""
+
 FROM_CLIENTS = (packet.CONNECT, packet.DISCONNECT, *EVENTS, *ACKNOWLEDGEMENTS)
 
 
@@ -27,16 +36,57 @@ class MalformedPacket(ValueError):
     """A client sent what is no Socket.IO packet, or one that it must not send."""
 
 
+class UnsendableAnswer(Unsendable):
+    """What a handler has returned, and its client could not read."""
+
+
 class StrictPacket(Packet):  # type: ignore[misc]
-    """Decodes what clients may send; passed to Socket.IO as its ``serializer``."""
+    """Decodes what clients may send, encodes what they can read; Socket.IO's ``serializer``."""
+
+    max_attachments = MAX_ATTACHMENTS
+    """How many attachments a packet may have that is sent."""
+
+    @classmethod
+    def limited_to(cls, max_attachments: int) -> type[StrictPacket]:
+        """Return the class whose packets have so many attachments at most."""
+        return type(cls.__name__, (cls,), {"max_attachments": max_attachments})
+
+    @classmethod
+    def data_is_binary(cls, data: Any) -> bool:
+        """Tell upstream that there are no bytes: :meth:`encode` comes upon them by itself."""
+        return False
 
     def encode(self) -> Any:
         """Encode the packet.
 
         :return: its text, or a list of that and its attachments, which are sent in one piece.
+        :raises Unsendable: if a client could not read it, with what it is.
         """
-        encoded = super().encode()
-        return together(encoded) if isinstance(encoded, list) else encoded
+        attachments: list[bytes] = []
+        text = ""
+        if self.data is not None:
+            try:
+                text, attachments = write(self.data, self.json)
+                check(text, len(attachments), self.max_attachments)
+            except Unsendable as fault:
+                raise self._named(fault) from fault
+        head = str(self.packet_type)
+        if attachments or self.packet_type in BINARY:
+            if self.packet_type not in WITH_ATTACHMENTS:
+                raise ValueError("Packet does not support binary payload.")
+            head = f"{WITH_ATTACHMENTS[self.packet_type]}{len(attachments)}-"
+        if self.namespace is not None and self.namespace != "/":
+            head += f"{self.namespace},"
+        if self.id is not None:
+            head += str(self.id)
+        return together([head + text, *attachments]) if attachments else head + text
+
+    def _named(self, fault: Unsendable) -> Unsendable:
+        if self.packet_type in EVENTS:
+            return fault.of(f"The event {self.data[0]!r}")
+        if self.packet_type in ACKNOWLEDGEMENTS:
+            return UnsendableAnswer(fault.code, fault.message).of("The acknowledgement")
+        return fault.of("The refusal")
 
     def decode(self, encoded_packet: Any) -> int:
         """Decode the text of a packet.
@@ -71,18 +121,21 @@ class StrictPacket(Packet):  # type: ignore[misc]
 
     @classmethod
     def reconstruct_binary(cls, data: Any, attachments: list[bytes]) -> Any:
-        """Put the attachments where the placeholders are.
+        """Put the attachments where the placeholders are, which are what the official client takes for them.
 
         In place: upstream builds all of it anew, which takes as long as ten other messages.
 
-        :raises IndexError: if there are not as many.
+        :raises ValueError: if there are not as many.
         """
         containers = [data]
         for container in containers:
             items = container.items() if isinstance(container, dict) else enumerate(container)
             for key, value in items:
-                if isinstance(value, dict) and value.get("_placeholder") and "num" in value:
-                    container[key] = attachments[value["num"]]
+                if isinstance(value, dict) and value.get("_placeholder") is True:
+                    number = value.get("num")
+                    if type(number) is not int or not 0 <= number < len(attachments):
+                        raise ValueError("there is no such attachment")
+                    container[key] = attachments[number]
                 elif isinstance(value, dict | list):
                     containers.append(value)
         return data

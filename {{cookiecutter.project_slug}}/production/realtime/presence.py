@@ -17,6 +17,7 @@ from flask import current_app
 
 from production.realtime.outage import Outage
 from production.realtime.redis_connection import QUEUE_ERRORS, QueueClient, name
+from production.realtime.skipped import skip
 
 LEASE = 10
 """Seconds after which the sessions of a worker that was killed are no longer present."""
@@ -122,14 +123,15 @@ class SharedPresence(LocalPresence):
             found = self._reader.ask(lambda client: self._read(client, _field(namespace, room)))
         except QUEUE_ERRORS as error:
             raise PresenceUnavailable("the message queue does not answer") from error
-        return {sid for sids in found if sids for sid in json.loads(sids)}
+        return {sid for sids in found if sids for sid in _session_ids(sids)}
 
     def _read(self, client: Any, field: str) -> list[bytes | None]:
         """Return a field of the hashes of all other workers."""
         pipeline = client.pipeline(transaction=False)
         for worker in client.zrange(self._workers, 0, -1):
-            if worker.decode() != self._manager.host_id:
-                pipeline.hget(self._key(worker.decode()), field)
+            worker = worker.decode(errors="replace")
+            if worker != self._manager.host_id:
+                pipeline.hget(self._key(worker), field)
         found: list[bytes | None] = pipeline.execute()
         return found
 
@@ -195,6 +197,16 @@ class SharedPresence(LocalPresence):
             for room in list(rooms)
             if room is not None and not self._manager.is_sid_room(namespace, room)
         }
+
+
+def _session_ids(written: bytes) -> list[str]:
+    """Read what another process has written of a room."""
+    try:
+        sids = json.loads(written)
+    except (ValueError, RecursionError) as error:
+        skip("the members of a room cannot be read", error)
+        return []
+    return [sid for sid in sids if isinstance(sid, str)] if isinstance(sids, list) else []
 
 
 def _field(namespace: str, room: Any) -> str:

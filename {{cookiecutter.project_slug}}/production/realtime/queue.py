@@ -31,6 +31,7 @@ from production.realtime.manager import ConnectedOnly, CountedDelivery
 from production.realtime.outage import ProvenOutage
 from production.realtime.outbox import Entry, Outbox
 from production.realtime.presence import SharedPresence
+from production.realtime.queue_messages import CANARY, NOTICE, Malformed, read
 from production.realtime.queue_rights import check_queue
 from production.realtime.queue_url import Form, parse
 from production.realtime.redis_connection import (
@@ -41,6 +42,8 @@ from production.realtime.redis_connection import (
     publishing_pipeline,
 )
 from production.realtime.repeats import Repeats
+from production.realtime.sendable import Unsendable, check_places
+from production.realtime.skipped import skip
 
 log = structlog.get_logger(__name__)
 
@@ -70,8 +73,6 @@ more than a client may have waiting (``MAX_QUEUED_MESSAGES``)."""
 
 PUBLISHING = "publishing"
 LISTENING = "listening"
-CANARY = "canary"
-NOTICE = "notice"
 
 
 class Silence(TimeoutError):
@@ -236,6 +237,25 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
         self._outbox.put({**data, "sender": self.host_id})
         self._wake.set()
 
+    def _handle_emit(self, message: dict[str, Any]) -> None:
+        if message.get("host_id") == self.host_id:
+            if message["binary"]:
+                self._check_places(message["event"], *message["data"])
+            super()._handle_emit(message)
+            return
+        try:
+            super()._handle_emit(message)
+        except (ValueError, TypeError, LookupError, RecursionError) as fault:
+            # Whoever published it did not look at what clients can read.
+            self._skip(fault)
+
+    def _check_places(self, event: str, data: Any, *attachments: str) -> None:
+        """Refuse what upstream would fill in, and the app has not meant."""
+        try:
+            check_places(data, len(attachments))
+        except Unsendable as fault:
+            raise fault.of(f"The event {event!r}") from fault
+
     def _handle_disconnect(self, message: dict[str, Any]) -> None:
         # Runs the app's disconnect handler, for which the listener must not wait.
         self.server.start_background_task(super()._handle_disconnect, message)
@@ -383,12 +403,12 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
     def _read(self, payload: bytes) -> Iterator[dict[str, Any]]:
         """Yield a message if it is for this process and was not here before."""
         try:
-            message = self.json.loads(payload)
-            sender, number = message.get("sender"), message.get("number")
-        except (ValueError, AttributeError):
-            self._counters["malformed"] += 1
-            metrics.queue_malformed.inc()
+            message = read(payload, self.json.loads)
+        except Malformed as fault:
+            self._skip(fault)
             return
+        sender: Any = message.get("sender")
+        number: Any = message.get("number")
         if sender == self.host_id:
             if message.get("method") == CANARY:
                 self._hear_canary(message["sent_at"])
@@ -426,6 +446,10 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
             self._counters["missed"] += missed
             metrics.queue_missed.inc(missed)
             log.warning("messages of another process were lost", count=missed, sender=sender)
+
+    def _skip(self, fault: Exception) -> None:
+        self._counters["malformed"] += 1
+        skip("a message of the queue cannot be read", fault)
 
     def _notify(self, topic: Any) -> None:
         # Anyone may publish on the channel, and anything.

@@ -19,6 +19,7 @@ import socketio
 import structlog
 from flask import Flask
 from flask_socketio import SocketIO
+from socketio.packet import ACK
 
 from production.http.proxy import client_of
 from production.observe import metrics
@@ -31,10 +32,15 @@ from production.observe.current import (
 from production.observe.quality import Qualities
 from production.realtime import heartbeat
 from production.realtime.engine import EngineServer
-from production.realtime.errors import Rejected, WatchedErrorHandlers, answer_error
+from production.realtime.errors import (
+    Rejected,
+    WatchedErrorHandlers,
+    answer_error,
+    error_answer,
+)
 from production.realtime.manager import LocalManager
 from production.realtime.origins import origin_policy
-from production.realtime.packets import MalformedPacket, StrictPacket
+from production.realtime.packets import MalformedPacket, StrictPacket, UnsendableAnswer
 from production.realtime.queue import QueueManager
 from production.realtime.reasons import ALL_REASONS, Reason
 from production.realtime.rooms import check_room
@@ -58,10 +64,16 @@ class Server(socketio.Server):  # type: ignore[misc]
         :class:`~production.realtime.engine.EngineServer`.
     """
 
+    # Upstream's
+    packet_class: type[Any]
+
     def __init__(self, *, max_attachments: int, connect_timeout: float, **options: Any) -> None:
         super().__init__(**options)
         self.max_attachments = max_attachments
         self.connect_timeout = connect_timeout
+        if issubclass(self.packet_class, StrictPacket):
+            # An adopted app may have a serializer of its own.
+            self.packet_class = self.packet_class.limited_to(max_attachments)
         self.qualities = Qualities()
         #: Called with an event's namespace and name, for a context to handle it in.
         self.event_watchers: list[EventWatcher] = []
@@ -224,12 +236,29 @@ class Server(socketio.Server):  # type: ignore[misc]
             session.count_odd_packet("acknowledgements of nothing")
 
     def _handle_event_internal(self, server: Any, sid: str, eio_sid: str, *event: Any) -> None:
-        handle = partial(super()._handle_event_internal, server, sid, eio_sid, *event)
+        handle = partial(self._handle_and_answer, server, sid, eio_sid, *event)
         session = self.eio.sockets.get(eio_sid)
         if session is None:
             handle()
         else:
             session.inbox.put(handle)
+
+    def _handle_and_answer(
+        self, server: Any, sid: str, eio_sid: str, data: Any, namespace: str, ack_id: int | None
+    ) -> None:
+        """Handle an event and acknowledge it, if need be with the error that there is no answer."""
+        try:
+            super()._handle_event_internal(server, sid, eio_sid, data, namespace, ack_id)
+        except UnsendableAnswer as fault:
+            outer = current_event.set(CurrentEvent(sid, data[0], namespace))
+            try:
+                log.error("event handler failed", exc_info=fault)
+                metrics.handler_errors.labels(*self.known_names(namespace, data[0])).inc()
+                answer = error_answer("internal", "The service failed to handle this event.")
+            finally:
+                current_event.reset(outer)
+            acknowledgement = self.packet_class(ACK, [answer], namespace=namespace, id=ack_id)
+            self._send_packet(eio_sid, acknowledgement)
 
     def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
         """Run a handler with the session, the event and a request id in each of its log records."""

@@ -24,6 +24,7 @@ from production.realtime.journal import Follower, Unavailable
 from production.realtime.outage import Outage
 from production.realtime.publishing import AwaitedMessages, Message
 from production.realtime.redis_connection import QUEUE_ERRORS, QueueClient, connect, name
+from production.realtime.skipped import skip
 from production.realtime.stream_inspection import KEYS
 from production.realtime.stream_store import (
     START,
@@ -34,7 +35,7 @@ from production.realtime.stream_store import (
     Store,
     Testimony,
 )
-from production.realtime.updates import Encoded, Position, Update
+from production.realtime.updates import NOTHING, Encoded, Position, Update
 
 log = structlog.get_logger(__name__)
 
@@ -409,26 +410,36 @@ def _drop(client: Any) -> Any:
 
 
 def _updates(page: Any) -> Iterator[tuple[EntryId, int, Update | None]]:
-    """Yield the entries of an answer with their totals, and nothing for what is no update."""
+    """Yield the entries of an answer with their totals, and None for what is no update."""
     for raw_id, fields in page:
         entry_id = _entry_id(raw_id)
         try:
             yield entry_id, int(fields[b"t"]), _update(entry_id, fields)
-        except (KeyError, ValueError):
-            log.error("an entry of the stream is no update", entry=_text(entry_id))
+        except (KeyError, ValueError) as error:
+            skip("an entry of the stream is no update", error, entry=_text(entry_id))
             yield entry_id, 0, None
 
 
 def _update(entry_id: EntryId, fields: dict[bytes, bytes]) -> Update:
-    text = fields[b"0"].decode()
-    attachments = (fields[str(number).encode()] for number in range(1, len(fields) - 4))
+    sequence = int(fields[b"n"])
+    if sequence < 1:
+        raise ValueError("its number is none")
     return Update(
         channel=fields[b"c"].decode(),
-        sequence=int(fields[b"n"]),
+        sequence=sequence,
         epoch=fields[b"e"].decode(),
         sent_at=entry_id[0],
-        encoded=(text, *attachments),
+        encoded=_encoded(fields),
     )
+
+
+def _encoded(fields: dict[bytes, bytes]) -> Encoded:
+    """Return the data of an update whose number counts, whether or not that can be read."""
+    try:
+        attachments = (fields[str(number).encode()] for number in range(1, len(fields) - 4))
+        return (fields[b"0"].decode(), *attachments)
+    except (KeyError, ValueError):
+        return NOTHING
 
 
 def _entry_id(text: bytes) -> EntryId:

@@ -6,12 +6,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from socketio.packet import EVENT, Packet
+from socketio.packet import BINARY_EVENT, EVENT, Packet
+
+from production.realtime.sendable import MAX_ATTACHMENTS, MAX_DEPTH, check, check_numbers, write
 
 OVERHEAD = 200
 """Bytes that an update is counted with beside its data: what a stream entry needs, rounded up."""
 
 Encoded = tuple[str | bytes, ...]
+"""A text, and the attachments that belong to it."""
+
+
+NOTHING: Encoded = ("",)
+"""What is left of data that cannot be read."""
+
+
+class Unreadable(ValueError):
+    """What was kept is no update: an older release, another program or somebody's hand wrote it."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +60,14 @@ class Update:
         return size_of(self.encoded)
 
     def payload(self) -> dict[str, Any]:
-        """Return what the clients are sent."""
-        sent_at = datetime.fromtimestamp(self.sent_at / 1000, UTC)
+        """Return what the clients are sent.
+
+        :raises Unreadable: if it was not written by this service.
+        """
+        try:
+            sent_at = datetime.fromtimestamp(self.sent_at / 1000, UTC)
+        except (OverflowError, ValueError) as error:
+            raise Unreadable("its time is none") from error
         return {
             "channel": self.channel,
             "data": decode(self.encoded),
@@ -61,29 +78,43 @@ class Update:
 
 
 def size_of(encoded: Encoded) -> int:
-    """Return how many bytes encoded data counts for."""
-    return OVERHEAD + sum(len(part) for part in encoded)
+    """Return how many bytes encoded data counts for, as who receives it counts them."""
+    return OVERHEAD + sum(map(_length, encoded))
 
 
-def encode(data: Any) -> Encoded:
+def _length(part: str | bytes) -> int:
+    return len(part) if isinstance(part, bytes) or part.isascii() else len(part.encode())
+
+
+def encode(data: Any, max_attachments: int = MAX_ATTACHMENTS) -> Encoded:
     """Write data as a Socket.IO packet does: JSON, and the bytes in it as attachments.
 
-    :raises TypeError: if it is neither JSON nor bytes.
+    :param data: JSON, bytes, or both.
+    :param max_attachments: how many attachments it may have.
+    :raises Unsendable: if one of those who receive it could not read it.
     """
-    packet = Packet(EVENT, data=[data]).encode()
-    if isinstance(packet, str):
-        return (packet,)
-    text, *attachments = packet
-    return (text, *map(bytes, attachments))
+    text, attachments = write([data])
+    # The list around it is one of the two levels that are around it in the end.
+    check(text, len(attachments), max_attachments, MAX_DEPTH + 1)
+    check_numbers(text)
+    if attachments:
+        return (f"{BINARY_EVENT}{len(attachments)}-{text}", *attachments)
+    return (f"{EVENT}{text}",)
 
 
 def decode(encoded: Encoded) -> Any:
     """Read what :func:`encode` wrote.
 
-    :raises ValueError: if it is something else.
+    :raises Unreadable: if it is something else.
     """
-    text, *attachments = encoded
-    packet = Packet(encoded_packet=text)
-    for attachment in attachments:
-        packet.add_attachment(attachment)
+    try:
+        text, *attachments = encoded
+        packet = Packet(encoded_packet=text)
+        for attachment in attachments:
+            packet.add_attachment(attachment)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise Unreadable(f"it cannot be decoded: {error}") from error
+    complete = packet.attachment_count == len(attachments)
+    if not complete or not isinstance(packet.data, list) or len(packet.data) != 1:
+        raise Unreadable("it is no update")
     return packet.data[0]
