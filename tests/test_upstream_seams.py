@@ -41,6 +41,7 @@ import socketio.pubsub_manager
 import socketio.server
 import werkzeug.middleware.proxy_fix
 import wsproto.connection
+import wsproto.frame_protocol
 
 SEAMS: dict[str, list[Callable[..., Any] | type]] = {
     "production/realtime/session.py": [
@@ -88,6 +89,10 @@ SEAMS: dict[str, list[Callable[..., Any] | type]] = {
     ],
     "production/realtime/packets.py": [socketio.packet.Packet],
     "production/realtime/websocket.py": [wsproto.connection.Connection],
+    "production/realtime/speaker.py": [
+        wsproto.frame_protocol.FrameDecoder,
+        wsproto.frame_protocol.FrameProtocol._process_close,
+    ],
     "production/process": [
         gunicorn.arbiter.Arbiter.handle_hup,
         gunicorn.arbiter.Arbiter.manage_workers,
@@ -170,6 +175,8 @@ FINGERPRINTS = {
     "flask.ctx.RequestContext.push": "ace499f160e06e2d",
     "socketio.packet.Packet": "e1660ba64e4e31fc",
     "wsproto.connection.Connection": "6b70917fe888fb2c",
+    "wsproto.frame_protocol.FrameDecoder": "a06eb6159106220a",
+    "wsproto.frame_protocol.FrameProtocol._process_close": "40937c490689d1ed",
     "gunicorn.arbiter.Arbiter.handle_hup": "50de80005cd672c7",
     "gunicorn.arbiter.Arbiter.manage_workers": "518f2dd040ef6809",
     "gunicorn.arbiter.Arbiter.reap_workers": "ebcf4187e9ebf378",

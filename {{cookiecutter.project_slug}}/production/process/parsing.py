@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import gunicorn.http
-from gunicorn.http.errors import LimitRequestHeaders
+from gunicorn.http.errors import InvalidHeader, LimitRequestHeaders
 from gunicorn.http.parser import RequestParser
 
 from production.process.luggage import LARGEST_LUGGAGE, Luggage
@@ -51,6 +51,7 @@ class TimedParser(RequestParser):  # type: ignore[misc]
             request = super().__next__()
         finally:
             self.unreader.end_head()
+        _check_host(request)
         self.unreader.start_body(request)
         return request
 
@@ -135,6 +136,15 @@ class RoutedParser(TimedParser):
             record,
         )
         return self._router.hand_over(self._connection, destination, luggage)
+
+
+def _check_host(request: Any) -> None:
+    """Refuse what RFC 9112, section 3.2, has a server refuse; of more than one, gunicorn sees to it.
+
+    :raises InvalidHeader: if a request of HTTP/1.1 names no host.
+    """
+    if request.version >= (1, 1) and all(name != "HOST" for name, _ in request.headers):
+        raise InvalidHeader("HOST is missing", req=request)
 
 
 _original_get_parser = gunicorn.http.get_parser

@@ -185,7 +185,7 @@ class Session(Socket):  # type: ignore[misc]
         :raises EngineIOError: if a client has no business sending it, or the session is ending.
         """
         progress.mark()
-        if self._verdict:
+        if self._verdict or self.closing:
             raise exceptions.SocketIsClosedError
         if pkt.packet_type not in (PONG, MESSAGE, UPGRADE, CLOSE):
             raise exceptions.UnknownPacketError(f"packet type {pkt.packet_type}")
@@ -275,6 +275,7 @@ class Session(Socket):  # type: ignore[misc]
                 self.receive(Packet(encoded_packet=message))
         except ProtocolViolation as violation:
             self._condemn(Reason.MALFORMED, violation.reason, code=violation.code)
+            self._goodbye = (violation.code, violation.reason)
         except Flooding as flooding:
             self._condemn(Reason.FLOODING, str(flooding), code=CLOSE_POLICY_VIOLATION)
         except exceptions.SocketIsClosedError:
