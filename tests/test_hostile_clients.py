@@ -591,6 +591,70 @@ def _freeze(service: Service, log: LogMark, peers: int) -> int:
 # Requests that are not a session
 
 
+@pytest.mark.parametrize("version", ["1.1", "1.2", "1.9"])
+def test_an_answer_has_the_version_that_the_service_speaks(served: Service, version: str) -> None:
+    with contextlib.closing(HttpConnection(served.url)) as connection:
+        connection.send(f"GET /health/live HTTP/{version}\r\nHost: x\r\n\r\n".encode())
+        assert connection.read_line(time.monotonic() + PATIENCE) == b"HTTP/1.1 200 OK"
+
+
+CHUNKED = (
+    b"POST %s HTTP/1.1\r\nHost: x\r\n"
+    b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+
+# Chunked bodies that are none (RFC 9112, section 7.1), each up to where the client goes.
+GARBLED = {
+    "size-that-is-no-number": b"x\r\n",
+    "size-with-a-sign": b"-1\r\n",
+    "size-with-a-prefix": b"0x5\r\n[1,2]\r\n0\r\n\r\n",
+    "no-size": b"\r\n",
+    "endless-size": b"0" * 9000,
+    "chunk-that-is-longer": b"3\r\n[1,2]\r\n0\r\n\r\n",
+    "chunk-that-is-shorter": b"9\r\n[1,2]\r\n0\r\n\r\n",
+    "extension-that-is-none": b"5;\x00\r\n[1,2]\r\n0\r\n\r\n",
+    "trailer-without-a-colon": b"5\r\n[1,2]\r\n0\r\nGET / HTTP/1.1\r\n\r\n",
+    "trailer-that-is-forbidden": b"5\r\n[1,2]\r\n0\r\nHost: x\r\n\r\n",
+    "cut-before-its-first-chunk": b"",
+    "cut-in-a-chunk": b"5\r\n[1",
+    "cut-before-its-last-chunk": b"5\r\n[1,2]\r\n",
+    "cut-in-its-trailers": b"5\r\n[1,2]\r\n0\r\nX: y\r\n",
+}
+
+
+@pytest.mark.parametrize("body", GARBLED.values(), ids=GARBLED)
+def test_a_body_that_is_garbled_or_cut_off_is_refused_without_a_traceback(
+    served: Service, body: bytes
+) -> None:
+    log = LogMark(served)
+    with contextlib.closing(HttpConnection(served.url)) as connection:
+        connection.send(CHUNKED % b"/api/channels/garbled" + body)
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert connection.response().status == 400
+        # Nobody knows where the next request would begin.
+        assert connection.read_to_end(time.monotonic() + PATIENCE) == b""
+    assert log.loud() == []
+    assert not_json(served) == []
+
+
+def test_packets_in_a_request_that_is_cut_off_are_not_taken_for_all_of_it(served: Service) -> None:
+    with joined_polling(served) as polling:
+        log = LogMark(served)
+        whole = encode_event("heartbeat", {"sent_at": 1}, ack_id=9)
+        with contextlib.closing(polling.start_post(whole, len(whole) + 1)) as post:
+            post.socket.shutdown(socket.SHUT_WR)
+            assert post.response().status == 400
+        record = assert_ended_once(served, log, polling)
+        assert (record["reason"], record["detail"]) == ("transport error", "a request ended early")
+
+
+def test_packets_in_chunks_are_refused_and_not_acknowledged_unread(served: Service) -> None:
+    with joined_polling(served) as polling:
+        post = CHUNKED % polling.target.encode() + b"1\r\n3\r\n0\r\n\r\n"
+        assert raw_request(served.url, post).status == 411
+        assert polling.call("heartbeat", {"sent_at": 1})["ok"]
+
+
 # Headers of a WebSocket's opening handshake, and how it is answered with them.
 INCOMPLETE: dict[str, tuple[dict[str, str | None], int]] = {
     "no-key": ({"sec-websocket-key": None}, 400),

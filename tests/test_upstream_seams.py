@@ -23,6 +23,7 @@ import flask_socketio
 import gunicorn.arbiter
 import gunicorn.glogging
 import gunicorn.http
+import gunicorn.http.body
 import gunicorn.http.parser
 import gunicorn.http.unreader
 import gunicorn.sock
@@ -115,6 +116,7 @@ SEAMS: dict[str, list[Callable[..., Any] | type]] = {
         gunicorn.workers.gthread.ThreadWorker.set_accept_enabled,
         gunicorn.workers.gthread.ThreadWorker.handle_quit,
     ],
+    "production/process/broken_bodies.py": [gunicorn.http.body.Body],
     "production/process/parsing.py": [
         gunicorn.http.get_parser,
         gunicorn.http.parser.Parser,
@@ -193,6 +195,7 @@ FINGERPRINTS = {
     "gunicorn.workers.gthread.ThreadWorker.finish_request": "616e7bb15a009ff7",
     "gunicorn.workers.gthread.ThreadWorker.set_accept_enabled": "140150ebfd3cae34",
     "gunicorn.workers.gthread.ThreadWorker.handle_quit": "36bd35a8dae5d2b5",
+    "gunicorn.http.body.Body": "2a2afc0b6a50d7ea",
     "gunicorn.workers.gthread.TConn": "e3a2878ba952710a",
     "gunicorn.workers.gthread.ThreadWorker.handle": "ca85c9be3df75da4",
     "gunicorn.workers.gthread.ThreadWorker.murder_keepalived": "4459960c4ccc36d4",

@@ -14,11 +14,14 @@ import gunicorn.http
 from gunicorn.http.errors import InvalidHeader, LimitRequestHeaders
 from gunicorn.http.parser import RequestParser
 
+from production.process.broken_bodies import BodyReader
 from production.process.luggage import LARGEST_LUGGAGE, Luggage
 from production.process.reading import Conditions, TimedUnreader
 
 if TYPE_CHECKING:
     from production.process.routing import Router
+
+HTTP_1_1 = (1, 1)
 
 
 class TimedParser(RequestParser):  # type: ignore[misc]
@@ -52,6 +55,9 @@ class TimedParser(RequestParser):  # type: ignore[misc]
         finally:
             self.unreader.end_head()
         _check_host(request)
+        # Answered as what it is, and not as what the client says (RFC 9110, section 6.2).
+        request.version = min(request.version, HTTP_1_1)
+        request.body.reader = BodyReader(request.body.reader)
         self.unreader.start_body(request)
         return request
 
@@ -143,7 +149,7 @@ def _check_host(request: Any) -> None:
 
     :raises InvalidHeader: if a request of HTTP/1.1 names no host.
     """
-    if request.version >= (1, 1) and all(name != "HOST" for name, _ in request.headers):
+    if request.version >= HTTP_1_1 and all(name != "HOST" for name, _ in request.headers):
         raise InvalidHeader("HOST is missing", req=request)
 
 

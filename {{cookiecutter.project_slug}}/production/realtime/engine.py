@@ -117,6 +117,9 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
         sid = query.get("sid", [None])[0]
         if _content_length(environ) > self.max_http_buffer_size:
             return self._refuse_body(sid, start_response)
+        if environ["REQUEST_METHOD"] == "POST" and "HTTP_TRANSFER_ENCODING" in environ:
+            # Upstream would read none of it, and acknowledge it.
+            return _answer(start_response, HTTPStatus.LENGTH_REQUIRED)
         is_upgrade = asks_for_websocket(environ)
         if not is_upgrade:
             # Upstream looks at this one only, and would serve a WebSocket's request as a poll.

@@ -16,6 +16,8 @@ from urllib.parse import parse_qs
 from engineio import exceptions
 from engineio.packet import CLOSE, MESSAGE, NOOP, PING, PONG, UPGRADE, Packet
 from engineio.socket import Socket
+from werkzeug.exceptions import ClientDisconnected
+from werkzeug.wsgi import LimitedStream
 
 from production.observe import metrics
 from production.observe.lag import progress
@@ -215,11 +217,16 @@ class Session(Socket):  # type: ignore[misc]
 
         :raises EngineIOError: for a request that is to be answered with 400.
         """
+        length = int(environ.get("CONTENT_LENGTH") or 0)
         turn = Turn(self.server.async_mode)
         try:
-            for packet in _packets(environ["wsgi.input"].read()):
+            # All of it, or none: what has come of a packet may look like a packet.
+            for packet in _packets(LimitedStream(environ["wsgi.input"], length).readall()):
                 self.receive(packet)
                 turn.check()
+        except ClientDisconnected as error:
+            self.close(reason=Reason.TRANSPORT_ERROR, detail="a request ended early")
+            raise exceptions.EngineIOError("incomplete payload") from error
         except (exceptions.UnknownPacketError, *MALFORMED) as error:
             self.close(reason=Reason.MALFORMED, detail=_describe(error))
             raise exceptions.EngineIOError("malformed payload") from error
@@ -344,10 +351,11 @@ class Session(Socket):  # type: ignore[misc]
         super().close(wait=False, abort=abort or self.upgraded, reason=self.end_reason)
         self.server.sockets.pop(self.sid, None)
         self.server.admission.leave(self.address)
-        if self.websocket:
+        # Another thread may take it away meanwhile.
+        if websocket := self.websocket:
             # Upstream has put the end into the queue.
             self._wake_writer()
-            self.server.timers.after(LINGER, self.websocket.abandon)
+            self.server.timers.after(LINGER, websocket.abandon)
 
     def _condemn(self, reason: str, detail: str, *, code: int) -> None:
         self._verdict = (reason, detail)
