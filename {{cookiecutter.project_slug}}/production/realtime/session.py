@@ -291,9 +291,11 @@ class Session(Socket):  # type: ignore[misc]
             self._condemn(Reason.MALFORMED, _describe(error), code=CLOSE_PROTOCOL_ERROR)
 
     def _wake_writer(self) -> None:
+        # As below in close(): another thread may take it away.
+        websocket = self.websocket
         with self._writer_lock:
-            if self._writer is None and self.websocket is not None:
-                self._writer = self.server.start_background_task(self._write_to, self.websocket)
+            if self._writer is None and websocket is not None:
+                self._writer = self.server.start_background_task(self._write_to, websocket)
 
     def _write_to(self, ws: WebSocket) -> None:
         """Send what is queued; if the session ends with it, say why."""
@@ -364,8 +366,8 @@ class Session(Socket):  # type: ignore[misc]
     def _end(self) -> None:
         if self._verdict and self._verdict[0] in UNREACHABLE:
             self._discard_queue()
-            if self.websocket:
-                self.websocket.abandon()
+            if websocket := self.websocket:
+                websocket.abandon()
         self.close()
 
     def _discard_queue(self) -> None:
