@@ -591,26 +591,144 @@ def _freeze(service: Service, log: LogMark, peers: int) -> int:
 # Requests that are not a session
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"sec-websocket-key": None},
-        {"sec-websocket-version": None},
-        {"sec-websocket-version": "7"},
-        {"sec-websocket-key": None, "sec-websocket-version": None},
-    ],
-    ids=["no-key", "no-version", "unknown-version", "neither"],
+@pytest.mark.parametrize("version", ["1.1", "1.2", "1.9"])
+def test_an_answer_has_the_version_that_the_service_speaks(served: Service, version: str) -> None:
+    with contextlib.closing(HttpConnection(served.url)) as connection:
+        connection.send(f"GET /health/live HTTP/{version}\r\nHost: x\r\n\r\n".encode())
+        assert connection.read_line(time.monotonic() + PATIENCE) == b"HTTP/1.1 200 OK"
+
+
+CHUNKED = (
+    b"POST %s HTTP/1.1\r\nHost: x\r\n"
+    b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
-def test_a_handshake_that_is_incomplete_is_refused_without_a_session(
-    served: Service, headers: dict[str, str | None]
+
+# Chunked bodies that are none (RFC 9112, section 7.1), each up to where the client goes.
+GARBLED = {
+    "size-that-is-no-number": b"x\r\n",
+    "size-with-a-sign": b"-1\r\n",
+    "size-with-a-prefix": b"0x5\r\n[1,2]\r\n0\r\n\r\n",
+    "no-size": b"\r\n",
+    "endless-size": b"0" * 9000,
+    "chunk-that-is-longer": b"3\r\n[1,2]\r\n0\r\n\r\n",
+    "chunk-that-is-shorter": b"9\r\n[1,2]\r\n0\r\n\r\n",
+    "extension-that-is-none": b"5;\x00\r\n[1,2]\r\n0\r\n\r\n",
+    "trailer-without-a-colon": b"5\r\n[1,2]\r\n0\r\nGET / HTTP/1.1\r\n\r\n",
+    "trailer-that-is-forbidden": b"5\r\n[1,2]\r\n0\r\nHost: x\r\n\r\n",
+    "cut-before-its-first-chunk": b"",
+    "cut-in-a-chunk": b"5\r\n[1",
+    "cut-before-its-last-chunk": b"5\r\n[1,2]\r\n",
+    "cut-in-its-trailers": b"5\r\n[1,2]\r\n0\r\nX: y\r\n",
+}
+
+
+@pytest.mark.parametrize("body", GARBLED.values(), ids=GARBLED)
+def test_a_body_that_is_garbled_or_cut_off_is_refused_without_a_traceback(
+    served: Service, body: bytes
 ) -> None:
     log = LogMark(served)
-    response = raw_request(served.url, handshake(served.url, headers=headers))
-    assert response.status in (400, 426)
-    assert open_sessions(served) == 0
-    assert log.ended() == []
+    with contextlib.closing(HttpConnection(served.url)) as connection:
+        connection.send(CHUNKED % b"/api/channels/garbled" + body)
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert connection.response().status == 400
+        # Nobody knows where the next request would begin.
+        assert connection.read_to_end(time.monotonic() + PATIENCE) == b""
     assert log.loud() == []
     assert not_json(served) == []
+
+
+def test_packets_in_a_request_that_is_cut_off_are_not_taken_for_all_of_it(served: Service) -> None:
+    with joined_polling(served) as polling:
+        log = LogMark(served)
+        whole = encode_event("heartbeat", {"sent_at": 1}, ack_id=9)
+        with contextlib.closing(polling.start_post(whole, len(whole) + 1)) as post:
+            post.socket.shutdown(socket.SHUT_WR)
+            assert post.response().status == 400
+        record = assert_ended_once(served, log, polling)
+        assert (record["reason"], record["detail"]) == ("transport error", "a request ended early")
+
+
+def test_packets_in_chunks_are_refused_and_not_acknowledged_unread(served: Service) -> None:
+    with joined_polling(served) as polling:
+        post = CHUNKED % polling.target.encode() + b"1\r\n3\r\n0\r\n\r\n"
+        assert raw_request(served.url, post).status == 411
+        assert polling.call("heartbeat", {"sent_at": 1})["ok"]
+
+
+# Headers of a WebSocket's opening handshake, and how it is answered with them.
+INCOMPLETE: dict[str, tuple[dict[str, str | None], int]] = {
+    "no-key": ({"sec-websocket-key": None}, 400),
+    "a-key-of-15-bytes": ({"sec-websocket-key": base64.b64encode(bytes(15)).decode()}, 400),
+    "a-key-that-is-no-base64": ({"sec-websocket-key": "!" * 24}, 400),
+    "no-version": ({"sec-websocket-version": None}, 426),
+    "unknown-version": ({"sec-websocket-version": "7"}, 426),
+    "neither": ({"sec-websocket-key": None, "sec-websocket-version": None}, 426),
+    "no-host": ({"host": None}, 400),
+    "no-upgrade": ({"upgrade": None}, 400),
+    "another-upgrade": ({"upgrade": "h2c"}, 400),
+    "no-connection": ({"connection": None}, 400),
+    # What nginx makes of an upgrade if it is told of one of the headers only.
+    "connection-that-closes": ({"connection": "close"}, 400),
+}
+
+
+@pytest.mark.parametrize("incomplete", INCOMPLETE.values(), ids=INCOMPLETE)
+def test_a_handshake_that_is_incomplete_is_refused_without_a_session(
+    served: Service, incomplete: tuple[dict[str, str | None], int]
+) -> None:
+    headers, status = incomplete
+    log = LogMark(served)
+    response = raw_request(served.url, handshake(served.url, headers=headers))
+    assert response.status == status
+    assert open_sessions(served) == 0
+    assert log.ended() == []
+    assert not_json(served) == []
+    assert [record for record in log.loud() if record["level"] != "warning"] == []
+
+
+@pytest.mark.parametrize("incomplete", INCOMPLETE.values(), ids=INCOMPLETE)
+def test_an_upgrade_that_is_incomplete_leaves_its_session_on_polling(
+    served: Service, incomplete: tuple[dict[str, str | None], int]
+) -> None:
+    headers, status = incomplete
+    with joined_polling(served) as polling:
+        upgrade = handshake(served.url, sid=polling.sid, headers=headers)
+        assert raw_request(served.url, upgrade).status == status
+        assert polling.call("heartbeat", {"sent_at": 1})["server_time"]
+
+
+@pytest.mark.parametrize("sid", [None, "nobody"])
+def test_an_upgrade_from_an_older_http_is_refused(served: Service, sid: str | None) -> None:
+    request = handshake(served.url, sid=sid).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+    assert raw_request(served.url, request).status == 400
+    assert open_sessions(served) == 0
+
+
+@pytest.mark.parametrize(("version", "status"), [("1.1", 400), ("1.0", 200)])
+def test_a_request_without_a_host_is_refused_where_there_must_be_one(
+    served: Service, version: str, status: int
+) -> None:
+    """RFC 9112, section 3.2."""
+    request = f"GET /health/live HTTP/{version}\r\n\r\n".encode()
+    assert raw_request(served.url, request).status == status
+
+
+@pytest.mark.parametrize("transport", JOINED)
+@pytest.mark.parametrize(
+    "late", ["40", '42["heartbeat",{}]', '451-["a",{"_placeholder":true,"num":0}]', "41", "3", "1"]
+)
+def test_what_comes_after_the_close_in_one_piece_is_not_looked_at(
+    served: Service, transport: str, late: str
+) -> None:
+    with JOINED[transport](served) as client:
+        log = LogMark(served)
+        if isinstance(client, PollingSession):
+            client.post(PACKET_SEPARATOR.join(["1", late]))
+        else:
+            assert isinstance(client, RawWebSocket)
+            client.send(frame(TEXT, b"1") + frame(TEXT, late.encode()))
+        record = assert_ended_once(served, log, client)
+        assert record["reason"] == "client disconnect"
 
 
 def test_an_upgrade_of_an_unknown_session_is_refused(service: StartService, mode: str) -> None:

@@ -23,6 +23,7 @@ import flask_socketio
 import gunicorn.arbiter
 import gunicorn.glogging
 import gunicorn.http
+import gunicorn.http.body
 import gunicorn.http.parser
 import gunicorn.http.unreader
 import gunicorn.sock
@@ -41,6 +42,7 @@ import socketio.pubsub_manager
 import socketio.server
 import werkzeug.middleware.proxy_fix
 import wsproto.connection
+import wsproto.frame_protocol
 
 SEAMS: dict[str, list[Callable[..., Any] | type]] = {
     "production/realtime/session.py": [
@@ -88,6 +90,10 @@ SEAMS: dict[str, list[Callable[..., Any] | type]] = {
     ],
     "production/realtime/packets.py": [socketio.packet.Packet],
     "production/realtime/websocket.py": [wsproto.connection.Connection],
+    "production/realtime/speaker.py": [
+        wsproto.frame_protocol.FrameDecoder,
+        wsproto.frame_protocol.FrameProtocol._process_close,
+    ],
     "production/process": [
         gunicorn.arbiter.Arbiter.handle_hup,
         gunicorn.arbiter.Arbiter.manage_workers,
@@ -110,6 +116,7 @@ SEAMS: dict[str, list[Callable[..., Any] | type]] = {
         gunicorn.workers.gthread.ThreadWorker.set_accept_enabled,
         gunicorn.workers.gthread.ThreadWorker.handle_quit,
     ],
+    "production/process/broken_bodies.py": [gunicorn.http.body.Body],
     "production/process/parsing.py": [
         gunicorn.http.get_parser,
         gunicorn.http.parser.Parser,
@@ -170,6 +177,8 @@ FINGERPRINTS = {
     "flask.ctx.RequestContext.push": "ace499f160e06e2d",
     "socketio.packet.Packet": "e1660ba64e4e31fc",
     "wsproto.connection.Connection": "6b70917fe888fb2c",
+    "wsproto.frame_protocol.FrameDecoder": "a06eb6159106220a",
+    "wsproto.frame_protocol.FrameProtocol._process_close": "40937c490689d1ed",
     "gunicorn.arbiter.Arbiter.handle_hup": "50de80005cd672c7",
     "gunicorn.arbiter.Arbiter.manage_workers": "518f2dd040ef6809",
     "gunicorn.arbiter.Arbiter.reap_workers": "ebcf4187e9ebf378",
@@ -186,6 +195,7 @@ FINGERPRINTS = {
     "gunicorn.workers.gthread.ThreadWorker.finish_request": "616e7bb15a009ff7",
     "gunicorn.workers.gthread.ThreadWorker.set_accept_enabled": "140150ebfd3cae34",
     "gunicorn.workers.gthread.ThreadWorker.handle_quit": "36bd35a8dae5d2b5",
+    "gunicorn.http.body.Body": "2a2afc0b6a50d7ea",
     "gunicorn.workers.gthread.TConn": "e3a2878ba952710a",
     "gunicorn.workers.gthread.ThreadWorker.handle": "ca85c9be3df75da4",
     "gunicorn.workers.gthread.ThreadWorker.murder_keepalived": "4459960c4ccc36d4",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from wsproto import ConnectionType, WSConnection
+from wsproto.connection import Connection
 from wsproto.events import (
     AcceptConnection,
     BytesMessage,
@@ -22,7 +24,12 @@ from wsproto.events import (
     TextMessage,
 )
 
-from production.realtime.websocket import ProtocolViolation, WebSocket, handshake_fault
+from production.realtime.websocket import (
+    ProtocolViolation,
+    WebSocket,
+    asks_for_websocket,
+    handshake_fault,
+)
 from waiting import PATIENCE
 
 LIMIT = 1000
@@ -202,15 +209,127 @@ def test_gunicorn_learns_that_there_is_nothing_to_answer(connect: Any) -> None:
     assert isinstance(peer.outcome, StopIteration)
 
 
+VALID = {
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "HTTP_HOST": "localhost",
+    "HTTP_SEC_WEBSOCKET_VERSION": "13",
+    "HTTP_SEC_WEBSOCKET_KEY": base64.b64encode(bytes(16)).decode(),
+}
+
+
 @pytest.mark.parametrize(
-    ("headers", "fault"),
+    ("header", "value", "fault"),
     [
-        ({"HTTP_SEC_WEBSOCKET_VERSION": "13", "HTTP_SEC_WEBSOCKET_KEY": "k" * 24}, None),
-        ({"HTTP_SEC_WEBSOCKET_VERSION": "8", "HTTP_SEC_WEBSOCKET_KEY": "k" * 24}, 426),
-        ({"HTTP_SEC_WEBSOCKET_KEY": "k" * 24}, 426),
-        ({"HTTP_SEC_WEBSOCKET_VERSION": "13"}, 400),
-        ({"HTTP_SEC_WEBSOCKET_VERSION": "13", "HTTP_SEC_WEBSOCKET_KEY": "short"}, 400),
+        ("HTTP_SEC_WEBSOCKET_KEY", f" {VALID['HTTP_SEC_WEBSOCKET_KEY']} ", None),
+        ("HTTP_SEC_WEBSOCKET_VERSION", "8", 426),
+        ("HTTP_SEC_WEBSOCKET_VERSION", None, 426),
+        ("SERVER_PROTOCOL", "HTTP/1.0", 400),
+        ("HTTP_HOST", None, 400),
+        ("HTTP_HOST", "", 400),
+        ("HTTP_SEC_WEBSOCKET_KEY", None, 400),
+        *(
+            ("HTTP_SEC_WEBSOCKET_KEY", base64.b64encode(bytes(size)).decode(), 400)
+            for size in (0, 15, 17, 18, 32)
+        ),
+        *(
+            ("HTTP_SEC_WEBSOCKET_KEY", key, 400)
+            for key in ("k" * 22, "!" * 22 + "==", "k" * 10 + " " + "k" * 11 + "==", "ö" * 24)
+        ),
     ],
 )
-def test_a_handshake_is_checked(headers: dict[str, str], fault: HTTPStatus | None) -> None:
-    assert handshake_fault(headers) == fault
+def test_a_handshake_is_checked(header: str, value: str | None, fault: HTTPStatus | None) -> None:
+    sent: dict[str, str | None] = {**VALID, header: value}
+    environ = {name: text for name, text in sent.items() if text is not None}
+    assert handshake_fault(environ) == fault
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "connection", "asked"),
+    [
+        ("websocket", "Upgrade", True),
+        ("WebSocket", "keep-alive, upgrade", True),
+        ("websocket", "close", False),
+        ("websocket", "not-an-upgrade", False),
+        ("websocket", None, False),
+        ("h2c", "Upgrade", False),
+        (None, "Upgrade", False),
+    ],
+)
+def test_an_upgrade_takes_both_headers(
+    upgrade: str | None, connection: str | None, asked: bool
+) -> None:
+    headers = {"HTTP_UPGRADE": upgrade, "HTTP_CONNECTION": connection}
+    environ = {name: text for name, text in headers.items() if text is not None}
+    assert asks_for_websocket(environ) is asked
+
+
+def refusing(ws: WebSocket) -> None:
+    """Echo, and close with what the peer did wrong, as a session does."""
+    try:
+        echo(ws)
+    except ProtocolViolation as violation:
+        ws.close(violation.code, violation.reason)
+
+
+def closing(peer: Peer) -> tuple[int, str | None]:
+    """Return how the connection was closed, whatever came before that."""
+    while not isinstance(event := peer.receive(), CloseConnection):
+        assert event is not None
+    return event.code, event.reason
+
+
+def head(first: int, length: int) -> bytes:
+    """The head of a client's frame, and nothing of what it announces."""
+    size = b"\xfe" + length.to_bytes(2) if length < 1 << 16 else b"\xff" + length.to_bytes(8)
+    return bytes((first,)) + size + b"mask"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"",
+        Connection(ConnectionType.CLIENT).send(TextMessage("whole")),
+        Connection(ConnectionType.CLIENT).send(Ping(b"ping")),
+    ],
+    ids=["first", "after-a-message", "after-a-ping"],
+)
+@pytest.mark.parametrize("length", [LIMIT + 1, 0xFFFF, 0x10000, 1 << 62])
+@pytest.mark.parametrize("first", [0x81, 0x82, 0x01], ids=["text", "binary", "fragment"])
+def test_a_frame_that_announces_too_much_is_refused_before_it_comes(
+    connect: Any, first: int, length: int, before: bytes
+) -> None:
+    peer = connect(refusing)
+    peer.socket.sendall(before + head(first, length))
+    assert closing(peer) == (1009, "message too large")
+
+
+def test_fragments_count_towards_what_a_frame_announces(connect: Any) -> None:
+    peer = connect(refusing)
+    peer.send(TextMessage("x" * (LIMIT // 2), message_finished=False))
+    peer.socket.sendall(head(0x80, LIMIT // 2 + 1))
+    assert closing(peer) == (1009, "message too large")
+
+
+def test_what_fits_the_limit_is_waited_for(connect: Any) -> None:
+    peer = connect(refusing)
+    peer.send(BytesMessage(b"x" * (LIMIT // 2), message_finished=False))
+    rest = peer.connection.send(BytesMessage(b"x" * (LIMIT // 2)))
+    for number in range(len(rest)):
+        peer.socket.sendall(rest[number : number + 1])
+    assert len(peer.receive().data) == LIMIT
+
+
+@pytest.mark.parametrize("code", [*range(1000, 1004), *range(1007, 1015), 3000, 4999])
+def test_a_registered_close_code_is_echoed(connect: Any, code: int) -> None:
+    peer = connect(refusing)
+    payload = code.to_bytes(2) + b"because"
+    peer.socket.sendall(bytes((0x88, 0x80 | len(payload))) + bytes(4) + payload)
+    # As bytes: wsproto, which reads for this peer, does not know all of them.
+    assert peer.socket.recv(100) == bytes((0x88, len(payload))) + payload
+
+
+@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535])
+def test_any_other_close_code_is_an_error(connect: Any, code: int) -> None:
+    peer = connect(refusing)
+    peer.socket.sendall(b"\x88\x82" + bytes(4) + code.to_bytes(2))
+    assert closing(peer)[0] == 1002

@@ -11,14 +11,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import gunicorn.http
-from gunicorn.http.errors import LimitRequestHeaders
+from gunicorn.http.errors import InvalidHeader, LimitRequestHeaders
 from gunicorn.http.parser import RequestParser
 
+from production.process.broken_bodies import BodyReader
 from production.process.luggage import LARGEST_LUGGAGE, Luggage
 from production.process.reading import Conditions, TimedUnreader
 
 if TYPE_CHECKING:
     from production.process.routing import Router
+
+HTTP_1_1 = (1, 1)
 
 
 class TimedParser(RequestParser):  # type: ignore[misc]
@@ -51,6 +54,10 @@ class TimedParser(RequestParser):  # type: ignore[misc]
             request = super().__next__()
         finally:
             self.unreader.end_head()
+        _check_host(request)
+        # Answered as what it is, and not as what the client says (RFC 9110, section 6.2).
+        request.version = min(request.version, HTTP_1_1)
+        request.body.reader = BodyReader(request.body.reader)
         self.unreader.start_body(request)
         return request
 
@@ -135,6 +142,15 @@ class RoutedParser(TimedParser):
             record,
         )
         return self._router.hand_over(self._connection, destination, luggage)
+
+
+def _check_host(request: Any) -> None:
+    """Refuse what RFC 9112, section 3.2, has a server refuse; of more than one, gunicorn sees to it.
+
+    :raises InvalidHeader: if a request of HTTP/1.1 names no host.
+    """
+    if request.version >= HTTP_1_1 and all(name != "HOST" for name, _ in request.headers):
+        raise InvalidHeader("HOST is missing", req=request)
 
 
 _original_get_parser = gunicorn.http.get_parser

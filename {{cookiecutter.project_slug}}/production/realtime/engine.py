@@ -26,6 +26,7 @@ from production.realtime.turnstile import Turnstile
 from production.realtime.websocket import (
     StartResponse,
     WebSocket,
+    asks_for_websocket,
     handshake_fault,
 )
 
@@ -116,7 +117,13 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
         sid = query.get("sid", [None])[0]
         if _content_length(environ) > self.max_http_buffer_size:
             return self._refuse_body(sid, start_response)
-        is_upgrade = environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+        if environ["REQUEST_METHOD"] == "POST" and "HTTP_TRANSFER_ENCODING" in environ:
+            # Upstream would read none of it, and acknowledge it.
+            return _answer(start_response, HTTPStatus.LENGTH_REQUIRED)
+        is_upgrade = asks_for_websocket(environ)
+        if not is_upgrade:
+            # Upstream looks at this one only, and would serve a WebSocket's request as a poll.
+            environ.pop("HTTP_UPGRADE", None)
         if sid in self.sockets and query.get("transport") == ["websocket"]:
             self.sockets[sid].upgrade_arrived = is_upgrade
         if is_upgrade and (fault := handshake_fault(environ)):

@@ -147,7 +147,7 @@ class Server(socketio.Server):  # type: ignore[misc]
         if environ is None:
             # The client has left in the same payload.
             return
-        super()._handle_connect(eio_sid, namespace, data)
+        self._join(eio_sid, namespace, data)
         if leaving is not None and leaving.closing:
             self._let_go(eio_sid, namespace, leaving.end_reason, environ)
             return
@@ -170,6 +170,17 @@ class Server(socketio.Server):  # type: ignore[misc]
                 transport=session.transport,
                 address=self.environ.get(eio_sid, {}).get("REMOTE_ADDR"),
             )
+
+    def _join(self, eio_sid: str, namespace: str, data: Any) -> None:
+        """Let a client join, unless another thread ends its session before the app hears of it."""
+        try:
+            super()._handle_connect(eio_sid, namespace, data)
+        except KeyError:
+            if eio_sid in self.environ:
+                raise
+            sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
+            if sid is not None:
+                self.manager.disconnect(sid, namespace, ignore_queue=True)
 
     def _let_go(self, eio_sid: str, namespace: str, reason: str | None, environ: Any) -> None:
         """Let a client leave a namespace whose connect handler has outlived the session."""

@@ -16,6 +16,8 @@ from urllib.parse import parse_qs
 from engineio import exceptions
 from engineio.packet import CLOSE, MESSAGE, NOOP, PING, PONG, UPGRADE, Packet
 from engineio.socket import Socket
+from werkzeug.exceptions import ClientDisconnected
+from werkzeug.wsgi import LimitedStream
 
 from production.observe import metrics
 from production.observe.lag import progress
@@ -185,7 +187,7 @@ class Session(Socket):  # type: ignore[misc]
         :raises EngineIOError: if a client has no business sending it, or the session is ending.
         """
         progress.mark()
-        if self._verdict:
+        if self._verdict or self.closing:
             raise exceptions.SocketIsClosedError
         if pkt.packet_type not in (PONG, MESSAGE, UPGRADE, CLOSE):
             raise exceptions.UnknownPacketError(f"packet type {pkt.packet_type}")
@@ -215,11 +217,16 @@ class Session(Socket):  # type: ignore[misc]
 
         :raises EngineIOError: for a request that is to be answered with 400.
         """
+        length = int(environ.get("CONTENT_LENGTH") or 0)
         turn = Turn(self.server.async_mode)
         try:
-            for packet in _packets(environ["wsgi.input"].read()):
+            # All of it, or none: what has come of a packet may look like a packet.
+            for packet in _packets(LimitedStream(environ["wsgi.input"], length).readall()):
                 self.receive(packet)
                 turn.check()
+        except ClientDisconnected as error:
+            self.close(reason=Reason.TRANSPORT_ERROR, detail="a request ended early")
+            raise exceptions.EngineIOError("incomplete payload") from error
         except (exceptions.UnknownPacketError, *MALFORMED) as error:
             self.close(reason=Reason.MALFORMED, detail=_describe(error))
             raise exceptions.EngineIOError("malformed payload") from error
@@ -275,6 +282,7 @@ class Session(Socket):  # type: ignore[misc]
                 self.receive(Packet(encoded_packet=message))
         except ProtocolViolation as violation:
             self._condemn(Reason.MALFORMED, violation.reason, code=violation.code)
+            self._goodbye = (violation.code, violation.reason)
         except Flooding as flooding:
             self._condemn(Reason.FLOODING, str(flooding), code=CLOSE_POLICY_VIOLATION)
         except exceptions.SocketIsClosedError:
@@ -283,9 +291,11 @@ class Session(Socket):  # type: ignore[misc]
             self._condemn(Reason.MALFORMED, _describe(error), code=CLOSE_PROTOCOL_ERROR)
 
     def _wake_writer(self) -> None:
+        # As below in close(): another thread may take it away.
+        websocket = self.websocket
         with self._writer_lock:
-            if self._writer is None and self.websocket is not None:
-                self._writer = self.server.start_background_task(self._write_to, self.websocket)
+            if self._writer is None and websocket is not None:
+                self._writer = self.server.start_background_task(self._write_to, websocket)
 
     def _write_to(self, ws: WebSocket) -> None:
         """Send what is queued; if the session ends with it, say why."""
@@ -343,10 +353,11 @@ class Session(Socket):  # type: ignore[misc]
         super().close(wait=False, abort=abort or self.upgraded, reason=self.end_reason)
         self.server.sockets.pop(self.sid, None)
         self.server.admission.leave(self.address)
-        if self.websocket:
+        # Another thread may take it away meanwhile.
+        if websocket := self.websocket:
             # Upstream has put the end into the queue.
             self._wake_writer()
-            self.server.timers.after(LINGER, self.websocket.abandon)
+            self.server.timers.after(LINGER, websocket.abandon)
 
     def _condemn(self, reason: str, detail: str, *, code: int) -> None:
         self._verdict = (reason, detail)
@@ -355,8 +366,8 @@ class Session(Socket):  # type: ignore[misc]
     def _end(self) -> None:
         if self._verdict and self._verdict[0] in UNREACHABLE:
             self._discard_queue()
-            if self.websocket:
-                self.websocket.abandon()
+            if websocket := self.websocket:
+                websocket.abandon()
         self.close()
 
     def _discard_queue(self) -> None:

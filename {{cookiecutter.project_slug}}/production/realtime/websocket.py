@@ -14,6 +14,7 @@ WSGI application.
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import select
 import socket
@@ -25,7 +26,7 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import Any, NoReturn, cast
 
-from wsproto.connection import Connection, ConnectionState, ConnectionType
+from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.utilities import LocalProtocolError, generate_accept_token
 
@@ -37,6 +38,7 @@ from production.realtime.floods import (
     Flooding,
 )
 from production.realtime.frames import Message, NotPlain, encode_frame, read_plain
+from production.realtime.speaker import Speaker
 from production.turns import Turn
 
 READ_SIZE = 65536
@@ -47,6 +49,9 @@ LINGER = 2.0
 
 LINGER_READS = 128
 """Reads in that time, so that a peer which goes on sending cannot use all of it."""
+
+KEY_SIZE = 16
+"""Bytes of the key in a handshake (RFC 6455, section 4.1)."""
 
 CLOSE_NORMAL = 1000
 CLOSE_GOING_AWAY = 1001
@@ -71,18 +76,40 @@ class ProtocolViolation(Exception):
         self.reason = reason
 
 
+def asks_for_websocket(environ: dict[str, Any]) -> bool:
+    """Tell whether a request has both headers that ask for an upgrade (RFC 9110, section 7.8).
+
+    One of them alone is what a proxy has left of both that knows nothing of upgrades.
+
+    :param environ: the WSGI environment of the request.
+    """
+    options = environ.get("HTTP_CONNECTION", "").lower().split(",")
+    return environ.get("HTTP_UPGRADE", "").lower() == "websocket" and "upgrade" in (
+        option.strip() for option in options
+    )
+
+
 def handshake_fault(environ: dict[str, Any]) -> HTTPStatus | None:
     """Return the status that an unacceptable opening handshake gets, if it is unacceptable.
 
-    :param environ: the WSGI environment of a request with ``Upgrade: websocket``.
-    :return: ``426`` for another version than 13, ``400`` without a valid key (RFC 6455, section
-        4.2.1), otherwise nothing.
+    :param environ: the WSGI environment of a request that asks for a WebSocket.
+    :return: ``426`` for another version than 13; ``400`` for a release of HTTP before 1.1, without
+        a host or without a valid key (RFC 6455, section 4.2.1); otherwise nothing.
     """
     if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
         return HTTPStatus.UPGRADE_REQUIRED
-    if len(environ.get("HTTP_SEC_WEBSOCKET_KEY", "").strip()) != 24:
+    if environ.get("SERVER_PROTOCOL", "") < "HTTP/1.1" or not environ.get("HTTP_HOST"):
+        return HTTPStatus.BAD_REQUEST
+    if not _is_key(environ.get("HTTP_SEC_WEBSOCKET_KEY", "").strip()):
         return HTTPStatus.BAD_REQUEST
     return None
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return len(binascii.a2b_base64(key, strict_mode=True)) == KEY_SIZE
+    except ValueError:
+        return False
 
 
 class WebSocket:
@@ -214,9 +241,9 @@ class WebSocket:
             self._socket.shutdown(socket.SHUT_RDWR)
 
     @cached_property
-    def _connection(self) -> Connection:
+    def _connection(self) -> Speaker:
         """What speaks for this connection when more is to be said than a message."""
-        return Connection(ConnectionType.SERVER)
+        return Speaker()
 
     def _send(self, event: Any) -> None:
         with self._sending:
@@ -305,6 +332,7 @@ class WebSocket:
                 elif isinstance(event, CloseConnection):
                     self._answer_close(event)
                     return
+            assembly.expect(connection.announced())
             data = self._read_open()
 
     def _answer_close(self, event: CloseConnection) -> None:
@@ -369,8 +397,7 @@ class Assembly:
         size = _size(part.data)
         self._size += size
         self._fragment_size += size
-        if self._size > self._limit:
-            raise ProtocolViolation(CLOSE_MESSAGE_TOO_BIG, "message too large")
+        self.expect(0)
         if part.data or not self._parts:
             self._parts.append(part.data)
         if part.message_finished:
@@ -380,6 +407,15 @@ class Assembly:
         if part.frame_finished:
             self._count_fragment()
         return None
+
+    def expect(self, announced: int) -> None:
+        """Refuse what would be too large, before it is there.
+
+        :param announced: bytes that are still to come of a frame.
+        :raises ProtocolViolation: if the message is too large with them.
+        """
+        if self._size + announced > self._limit:
+            raise ProtocolViolation(CLOSE_MESSAGE_TOO_BIG, "message too large")
 
     def _count_fragment(self) -> None:
         self._fragments += 1
