@@ -44,8 +44,7 @@ def check_site(directory: Path, site: str, binary: str | None = None) -> str:
     :param binary: another nginx than the embedded one.
     :return: what nginx has to say, nothing if it is content.
     """
-    command = _command(directory, site)
-    command[0] = binary or command[0]
+    command = _command(directory, site, binary)
     checked = subprocess.run([*command, "-t", "-q"], capture_output=True, text=True, check=False)
     return checked.stderr
 
@@ -71,14 +70,15 @@ def has_ipv6() -> bool:
 
 
 @contextlib.contextmanager
-def nginx(directory: Path, site: str, port: int) -> Iterator[str]:
+def nginx(directory: Path, site: str, port: int, binary: str | None = None) -> Iterator[str]:
     """Run nginx until the block ends, and return its URL.
 
     :param directory: where it may write.
     :param site: what belongs into ``http { }``.
     :param port: the port of the loopback address on which the site listens.
+    :param binary: another nginx than the embedded one.
     """
-    with _running(directory, _command(directory, site)):
+    with _running(directory, _command(directory, site, binary)):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -125,7 +125,7 @@ def opens_sessions_behind_tls(url: str, scheme: str = "https") -> bool:
     return http("GET", f"{url}{HANDSHAKE}", headers=seen_in_front).status == 200
 
 
-def _command(directory: Path, site: str) -> list[str]:
+def _command(directory: Path, site: str, binary: str | None) -> list[str]:
     site_path = directory / "site.conf"
     site_path.write_text(site)
     (directory / "nginx.conf").write_text(
@@ -134,7 +134,7 @@ def _command(directory: Path, site: str) -> list[str]:
             "{site}", str(site_path)
         )
     )
-    return [str(nginx_binary()), "-p", str(directory), "-c", "nginx.conf"]
+    return [binary or str(nginx_binary()), "-p", str(directory), "-c", "nginx.conf"]
 
 
 def expect_one_service(url: str, one: PollingSession, other: PollingSession) -> None:

@@ -41,9 +41,9 @@ MADE_UP = {
     f"{CONTAINERS[0]}.0.1.AAAAAAAAAAAAAAAAAAAA": 400,
     f"{CONTAINERS[0]}.0.1": 400,
     "evil.example.org": 400,
-    "0000000000ff.0.1.AAAAAAAAAAAAAAAAAAAA": 502,
+    "0000000000ff.0.1.AAAAAAAAAAAAAAAAAAAA": 400,
 }
-"""What is no session, and how it is answered; of a container that is gone, by nginx."""
+"""What is no session, and how it is answered."""
 
 SPARE_SECONDS = 3
 

@@ -319,6 +319,16 @@ class TestNoFalseAlarm:
         )
         assert not check_folder(write(tmp_path, {"app.py": APP, "nginx.conf": text})).findings
 
+    def test_an_nginx_whose_variables_are_filled_in_later(self, tmp_path: Path) -> None:
+        text = (
+            "server {\n    listen 8080;\n    proxy_http_version 1.1;\n    proxy_set_header Host $http_host;\n"
+            "    proxy_set_header Upgrade $http_upgrade;\n"
+            "    proxy_set_header Connection $connection_header;\n"
+            "    proxy_read_timeout ${PROXY_READ_TIMEOUT}s;\n"
+            "    location / {\n        proxy_pass http://app:5000;\n    }\n}\n"
+        )
+        assert not check_folder(write(tmp_path, {"app.py": APP, "nginx.conf": text})).findings
+
     def test_a_project_without_flask_socketio(self, tmp_path: Path) -> None:
         """What is a fault of a Flask-SocketIO app need not be one elsewhere."""
         files = {

@@ -47,6 +47,9 @@ MOVING_TIME = 120
 BYTES_OF_A_SESSION = 30_000
 """What nginx needs for one, as compose.yaml has it."""
 
+PASSING_ON = ("proxy_", "client_max", "resolver_", "error_page", "if (", "set ")
+"""How what a configuration says of passing requests on begins."""
+
 PASSWORD = "a-password-for-tests"
 
 NAMESPACE = "test"
@@ -370,7 +373,7 @@ def test_the_router_tries_another_pod_as_nginx_does_under_compose(bake: Bake) ->
         text = bake().text(path).replace("live-board-any.${NAMESPACE}.svc.${CLUSTER_DOMAIN}", "app")
         said = [line.partition("#")[0].strip() for line in text.splitlines()]
         (upstream,) = re.findall(r"^upstream new_sessions {$.*?^}$", "\n".join(said), re.M | re.S)
-        return [upstream, *(line for line in said if line.startswith(("proxy_", "client_max")))]
+        return [upstream, *(line for line in said if line.startswith(PASSING_ON))]
 
     assert lines(ROUTER) == lines("deploy/docker/nginx.conf.template")
 

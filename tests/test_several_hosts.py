@@ -63,6 +63,18 @@ def host_of(sid: str) -> str:
     return sid.partition(".")[0]
 
 
+def session_on(url: str, host: str) -> PollingSession:
+    """Open sessions until one is on a host."""
+
+    def opened() -> PollingSession | None:
+        session = PollingSession(url)
+        return session if host_of(session.sid) == host else None
+
+    session = eventually(opened, f"a session on {host}")
+    assert session is not None
+    return session
+
+
 @contextlib.contextmanager
 def two_hosts(service: Start, message_queue: str) -> Iterator[dict[str, ServedProject]]:
     """Serve as two hosts do, each with two workers."""
@@ -143,15 +155,21 @@ def test_requests_are_routed_by_the_host_id(
             assert answer.status == 400 if sid else 200
         assert not [record for mark in marks for record in mark.loud()]
 
-        # A host that leaves is passed over by new sessions at once.
-        session = PollingSession(url)
-        while host_of(session.sid) != "web-2":
-            session = PollingSession(url)
-        hosts["web-1"].stop()
-        for _ in range(10):
-            with contextlib.closing(open_websocket(url)) as client:
-                assert host_of(client.sid) == "web-2"
-        assert session.post("3").status == 200
+        # Hosts that leave are passed over by new clients, from the moment they begin to.
+        for leaving, staying in (("web-1", "web-2"), ("web-2", "web-1")):
+            lost, kept = session_on(url, leaving), session_on(url, staying)
+            with ThreadPoolExecutor(1) as pool:
+                left = pool.submit(hosts[leaving].stop)
+                while not left.done():
+                    PollingSession(url)
+                    open_websocket(url).close()
+            for _ in range(5):
+                with contextlib.closing(open_websocket(url)) as client:
+                    assert host_of(client.sid) == staying
+            assert kept.post("3").status == 200
+            # The other one says that it does not know the session, upon which clients open another.
+            assert lost.post("3").status == http("GET", f"{url}{lost.target}").status == 400
+            hosts[leaving].start_again()
 
 
 def test_requests_are_routed_by_a_cookie(

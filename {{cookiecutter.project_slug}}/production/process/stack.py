@@ -31,7 +31,7 @@ from production.process.address import wait_for_address
 from production.process.configuration import read_settings
 from production.refusal import ConfigurationError
 
-BOOT_TIME = 30.0
+BOOT_TIME = 120.0
 """Seconds that a part has to answer."""
 
 STOP_TIME = 30.0
