@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 
 from baking import TEMPLATE, Bake
 from bench.tables import COLUMNS
+from pages import LINK, anchors, headings
 from production.settings import Settings
 
 PAGE = TEMPLATE / "docs/operations.md"
 
-LINK = re.compile(r"\]\(([a-z-]+\.md)?(?:#([a-z0-9-]+))?\)")
 SETTING = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b")
 
 # Of Flask.
@@ -24,19 +23,6 @@ NO_SETTINGS = {"SECRET_KEY_FALLBACKS"}
 @pytest.fixture(scope="module")
 def page() -> str:
     return PAGE.read_text(encoding="utf-8")
-
-
-def headings(path: Path) -> list[str]:
-    """Return the headings of a page."""
-    return re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-
-
-def anchors(path: Path) -> set[str]:
-    """Return what a link may name on a page: its headings as GitHub writes them, and its own ids."""
-    named = set(re.findall(r'<a id="([^"]+)">', path.read_text("utf-8")))
-    return named | {
-        re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings(path)
-    }
 
 
 def test_every_alert_is_explained(bake: Bake) -> None:
