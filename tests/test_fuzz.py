@@ -43,6 +43,7 @@ SMALL = {
     # What is abandoned is gone soon, and nobody has to wait long for what is kept for clients.
     "PING_INTERVAL": "1",
     "PING_TIMEOUT": "10",
+    "CONNECT_TIMEOUT": "10",
     "KEEPALIVE": "1",
     "REPLAY_SECONDS": "1",
 }

@@ -47,7 +47,7 @@ class Case:
     @property
     def address(self) -> str:
         """The client's own address: what is counted by address is not counted for all together."""
-        return f"127.1.1.{1 + self.number % 100}"
+        return f"127.1.1.{1 + self.number % 10}"
 
     def script(self, host: str) -> tuple[Script, str]:
         """Draw what is sent, and how the client goes.
