@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from production.realtime import queue
 from production.realtime.queue import LISTENING, QueueManager
-from production.realtime.queue_messages import CANARY
+from production.realtime.queue_messages import CANARY, NOTICE
 from queues import unused_service
 from waiting import eventually
 
@@ -117,7 +117,8 @@ def test_what_others_published_and_nobody_heard_is_counted_and_said(
             emitted("eighth", sender="far", number=8),
             emitted("eleventh", sender="far", number=11),
             emitted("eleventh", sender="far", number=11),
-            {"method": CANARY, "sender": "far", "sent_at": 2.0, "last": 14},
+            {"method": NOTICE, "topic": "any", "sender": "far", "number": 12},
+            {"method": CANARY, "sender": "far", "sent_at": 2.0, "last": 15},
             # An older release of the layer, and other programs, say nothing of the kind.
             {"method": CANARY, "sender": "older", "sent_at": 0.0},
             emitted("foreign"),

@@ -416,17 +416,17 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
         if message.get("method") == CANARY:
             self._count_missed(sender, message.get("last"))
             return
+        # What other programs publish carries neither, and is not sent twice by them.
+        if isinstance(sender, str) and isinstance(number, int):
+            self._count_missed(sender, number - 1)
+            if self._repeats.is_repeat(sender, number):
+                return
         if message.get("method") == NOTICE:
             self._notify(message.get("topic"))
             return
-        # What other programs publish carries neither, and is not sent twice by them.
-        numbered = isinstance(sender, str) and isinstance(number, int)
-        if numbered:
-            self._count_missed(sender, number - 1)
-        if not (numbered and self._repeats.is_repeat(sender, number)):
-            self._counters["received"] += 1
-            metrics.queue_received.inc()
-            yield message
+        self._counters["received"] += 1
+        metrics.queue_received.inc()
+        yield message
 
     def _hear_canary(self, sent_at: float) -> None:
         self._heard_at = time.monotonic()

@@ -21,6 +21,7 @@ from redis import TimeoutError as RedisTimeoutError
 from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 
 from production.realtime.connection_options import to_data, to_sentinels
+from production.realtime.queue_messages import NOTICE
 from production.realtime.queue_url import Address, Form, parse
 from production.realtime.redis_connection import QUEUE_ERRORS, connect, name
 from production.refusal import ConfigurationError
@@ -189,9 +190,9 @@ def _lacking(client: Any, service: str, channel: str) -> list[str]:
     attempt("SCRIPT|LOAD", partial(client.script_load, "return 0"))
     # No script has this name; whoever may not run one is told so first.
     attempt("EVALSHA", partial(client.evalsha, "0" * 40, 1, key))
-    # Nobody takes it for a message: see queue.py.
-    canary = json.dumps({"method": "canary", "sender": "start"})
-    attempt("PUBLISH", partial(client.publish, channel, canary))
+    # Nobody listens for this topic: see queue.py.
+    notice = json.dumps({"method": NOTICE, "topic": "rights are tried"})
+    attempt("PUBLISH", partial(client.publish, channel, notice))
     attempt("SUBSCRIBE", partial(_subscribe, client, channel))
     return list(dict.fromkeys(lacking))
 
