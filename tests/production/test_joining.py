@@ -73,3 +73,23 @@ def test_a_session_that_ends_while_it_joins_is_no_member(server: Any, moment: st
     assert server.manager.rooms == {}
     assert server.manager.pending_connect == {}
     assert server.environ == {}
+
+
+def test_who_knows_that_it_is_connected_misses_no_broadcast(server: Any) -> None:
+    sent: list[str] = []
+    broadcasts: list[threading.Thread] = []
+
+    def send(_: str, packet: str) -> None:
+        sent.append(packet)
+        if packet.startswith("0"):
+            # The client does something at once, upon which another thread tells everyone.
+            broadcasts.append(threading.Thread(target=server.emit, args=("news", 1)))
+            broadcasts[0].start()
+            broadcasts[0].join(0.2)
+
+    server.eio.send = send
+    server.eio.send_packet = lambda sid, packet: send(sid, packet.data)
+    server.on("connect", lambda *_: None)
+    server._handle_eio_message(SID, "0")
+    broadcasts[0].join()
+    assert [packet[0] for packet in sent] == ["0", "2"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -45,9 +45,25 @@ class ConnectedOnly:
             sid: str | None = super().pre_connect(eio_sid, namespace)  # type: ignore[misc]
         return sid
 
-    def connect(self, sid: str, namespace: str) -> str | None:
-        """Say that a client was accepted; return its session id."""
+    def accept(self, sid: str, namespace: str, tell: Callable[[], None]) -> None:
+        """Tell a client that it was accepted, while nothing is broadcast.
+
+        Upstream tells it first. What another thread broadcasts before it is accepted as well passes over
+        a client that knows that it is connected.
+
+        :param sid: its session id.
+        :param namespace: the namespace.
+        :param tell: sends it the packet; it must not wait for the client.
+        """
         with self._members_lock:
+            tell()
+            self.connect(sid, namespace)
+
+    def connect(self, sid: str, namespace: str) -> str | None:
+        """Say that a client was accepted, if that has not been said; return its session id."""
+        with self._members_lock:
+            if self.is_connected(sid, namespace):
+                return sid
             accepted: str | None = super().connect(sid, namespace)  # type: ignore[misc]
         return accepted
 
@@ -75,9 +91,9 @@ class ConnectedOnly:
         :param namespace: the namespace of the room.
         :param room: a room, a list of rooms, or nothing for everyone.
         """
-        pending = self.pending_connect.get(namespace, ())
         with self._members_lock:
             members = list(super().get_participants(namespace, room))  # type: ignore[misc]
+            pending = frozenset(self.pending_connect.get(namespace, ()))
         left_out = _left_out.get()
         recipients = 0
         for sid, eio_sid in members:

@@ -19,7 +19,7 @@ import socketio
 import structlog
 from flask import Flask
 from flask_socketio import SocketIO
-from socketio.packet import ACK
+from socketio.packet import ACK, CONNECT
 
 from production.http.proxy import client_of
 from production.observe import metrics
@@ -38,7 +38,7 @@ from production.realtime.errors import (
     answer_error,
     error_answer,
 )
-from production.realtime.manager import LocalManager
+from production.realtime.manager import ConnectedOnly, LocalManager
 from production.realtime.origins import origin_policy
 from production.realtime.packets import MalformedPacket, StrictPacket, UnsendableAnswer
 from production.realtime.queue import QueueManager
@@ -270,6 +270,14 @@ class Server(socketio.Server):  # type: ignore[misc]
                 current_event.reset(outer)
             acknowledgement = self.packet_class(ACK, [answer], namespace=namespace, id=ack_id)
             self._send_packet(eio_sid, acknowledgement)
+
+    def _send_packet(self, eio_sid: str, pkt: Any) -> None:
+        """Send a packet; whoever is told that it is connected is so for all threads."""
+        send = partial(super()._send_packet, eio_sid, pkt)
+        if pkt.packet_type == CONNECT and isinstance(self.manager, ConnectedOnly):
+            self.manager.accept(pkt.data["sid"], pkt.namespace, send)
+        else:
+            send()
 
     def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
         """Run a handler with the session, the event and a request id in each of its log records."""
