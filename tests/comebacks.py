@@ -59,14 +59,12 @@ class Line:
         self.queue.client.save()
         meanwhile()
         self.queue.kill()
-        older = Valkey(
-            self._directory / f"{len(self._servers)}", "--save", "", "--appendonly", "no"
-        )
-        older.directory.mkdir()
-        shutil.copy(self.queue.directory / "dump.rdb", older.directory / "dump.rdb")
-        self._servers.append(older)
-        older.start()
-        self._switch_to(older)
+        self._switch_to(self._start(self.queue.directory / "dump.rdb"))
+
+    def replace(self) -> None:
+        """Kill the queue; one that has nothing takes its place."""
+        self.queue.kill()
+        self._switch_to(self._start())
 
     def restart(self) -> None:
         """Kill the queue and start it with everything that it had."""
@@ -83,9 +81,17 @@ class Line:
         for server in self._servers:
             server.stop()
 
-    def _start(self) -> Valkey:
+    def _start(self, dump: Path | None = None) -> Valkey:
+        """Start a server that keeps what it is given, with what a dump holds."""
         directory = self._directory / f"{len(self._servers)}"
         directory.mkdir(parents=True)
+        if dump is not None:
+            # A server that appends to a file begins with that file, and looks at no dump beside it.
+            base = directory / "appendonlydir" / "appendonly.aof.1.base.rdb"
+            base.parent.mkdir()
+            shutil.copy(dump, base)
+            manifest = base.with_name("appendonly.aof.manifest")
+            manifest.write_text(f"file {base.name} seq 1 type b\n")
         server = Valkey(directory, "--save", "", "--appendonly", "yes", "--appendfsync", "always")
         self._servers.append(server)
         server.start()
@@ -107,6 +113,7 @@ COMEBACKS: dict[str, Callable[[Line], None]] = {
     "a replica while the old one serves": lambda line: line.switch(seconds(0.2)),
     "an older dump": lambda line: line.restore(seconds(0.2)),
     "nothing": lambda line: line.empty(),
+    "a server that has nothing": lambda line: line.replace(),
     "all that it was": lambda line: line.restart(),
 }
 

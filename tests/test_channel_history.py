@@ -114,7 +114,7 @@ def test_what_is_kept_on_both_sides_of_a_hole_is_replayed() -> None:
 def turned(last: int, lost: int | None, numbers: range) -> History:
     """Return a history whose first epoch had five updates, ended there, and was followed."""
     history = filled(ROOMY, 5)
-    history.learn("a", (End("e", last, lost),))
+    history.learn("a", (End("e", last, lost),), "f")
     for sequence in numbers:
         history.add(update(sequence, epoch="f"))
     return history
@@ -159,15 +159,15 @@ def test_what_is_there_of_an_epoch_that_ended_is_replayed(
 
 def test_what_turns_out_to_be_lost_later_is_said_once() -> None:
     history = turned(5, 5, range(6, 8))
-    assert history.learn("a", (End("e", 5, 8),)) == Gap(6, 8)
-    assert history.learn("a", (End("e", 5, 8),)) is None
-    assert history.learn("a", (End("e", 3, 8),)) == Gap(4, 8)
+    assert history.learn("a", (End("e", 5, 8),), "f") == Gap(6, 8)
+    assert history.learn("a", (End("e", 5, 8),), "f") is None
+    assert history.learn("a", (End("e", 3, 8),), "f") == Gap(4, 8)
     assert missed(history, 2) == ([3, 6, 7], Gap(4, 8))
 
 
 def test_what_is_lost_is_said_where_the_next_epoch_begins() -> None:
     history = filled(ROOMY, 3)
-    assert history.learn("a", (End("e", 5, 8),)) is None
+    assert history.learn("a", (End("e", 5, 8),), "f") is None
     assert history.add(update(4))
     assert history.add(update(5))
     assert not history.add(update(6))
@@ -183,6 +183,42 @@ def test_an_epoch_that_ended_does_not_come_back() -> None:
     assert history.position("a") == Position(7, "f")
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        # The queue knows of the one that came before, or of none that is known here.
+        (End("d", 2, 2), End("x", 4, 4)),
+        (End("x", 4, 4),),
+        (End("w", 1, 1), End("x", 4, 4)),
+    ],
+)
+def test_an_epoch_that_nobody_else_knows_has_ended_before_what_is_new(
+    told: tuple[End, ...],
+) -> None:
+    history = filled(ROOMY, 2, epoch="d")
+    history.learn("a", (End("d", 2, 2),), "e")
+    for sequence in (3, 4, 5):
+        history.add(update(sequence))
+    for _ in range(2):
+        history.learn("a", told, "y")
+        assert not history.add(update(1, epoch="d"))
+    assert history.gap_before(update(3, epoch="x")) == Gap(6, None)
+    for sequence, epoch in [(3, "x"), (4, "x"), (5, "y")]:
+        assert history.add(update(sequence, epoch=epoch))
+    history.learn("a", told, "y")
+    assert missed(history, 1, "d") == ([2, 3, 4, 5, 3, 4, 5], Gap(6, None))
+    assert missed(history, 4, "e") == ([5, 3, 4, 5], Gap(6, None))
+    assert missed(history, 3, "x") == ([4, 5], None)
+
+
+def test_an_epoch_that_goes_on_after_all_has_not_ended() -> None:
+    history = filled(ROOMY, 3)
+    history.learn("a", (End("x", 4, 4),), "y")
+    history.learn("a", (End("d", 0, 0),), "e")
+    assert history.add(update(4))
+    assert missed(history, 1) == ([2, 3, 4], None)
+
+
 def test_another_update_under_the_same_number_is_noticed() -> None:
     history = filled(ROOMY, 3)
     (kept,) = history.missed("a", Position(2, "e"), 1, 10**9).updates
@@ -196,13 +232,13 @@ def test_old_epochs_are_forgotten_unless_something_of_them_is_kept() -> None:
     history = History(Limits(messages=2, bytes=10**9, seconds=3600, channels=9))
     history.add(update(1))
     for number in range(40):
-        history.learn("a", (End(f"f{number - 1}" if number else "e", 1, 1),))
+        history.learn("a", (End(f"f{number - 1}" if number else "e", 1, 1),), f"f{number}")
         history.note("a", Position(1, f"f{number}"))
     assert missed(history, 0, "e") == ([1], None)
     assert missed(history, 1, "f2") == ([], None)
     for sequence in (2, 3):
         history.add(update(sequence, epoch="g"))
-    history.learn("a", (End("g", 3, 3),))
+    history.learn("a", (End("g", 3, 3),), "h")
     assert missed(history, 0, "e") == ([2, 3], Gap(1, None))
     assert missed(history, 3, "g") == ([], None)
 
@@ -257,7 +293,7 @@ class Followed:
     def note(self, channel: str, position: Position) -> None:
         raise AssertionError
 
-    def learn(self, channel: str, ends: tuple[End, ...]) -> None:
+    def learn(self, channel: str, ends: tuple[End, ...], current: str) -> None:
         raise AssertionError
 
     def channels(self) -> list[str]:

@@ -213,6 +213,43 @@ def test_whatever_becomes_of_the_keys(scene: Scene, way: str, is_cut_off: bool) 
             assert kept(scene) <= set(client.data)
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("count", "turns_before"), [(0, 0), (2, 0), (2, 1)], ids=["forgotten", "older", "another epoch"]
+)
+def test_who_was_cut_off_hears_of_several_epochs(
+    scene: Scene, count: int, turns_before: int, turns: int
+) -> None:
+    def turn() -> None:
+        """Leave it as a server does that is started again."""
+        scene.raw.hset(NAMES["seal"], "server", "another")
+
+    with contextlib.closing(Link(scene.queue.port)) as link:
+        first, second = scene.process(), scene.process(f"redis://127.0.0.1:{link.port}/0")
+        live = [process.client(CHANNEL) for process in (first, second)]
+        scene.publish(first, 1, OTHER)
+        scene.publish(first, count)
+        before = scene.dump()
+        for _ in range(turns_before):
+            turn()
+        scene.publish(first, 6)
+        eventually(lambda: all(len(client.data) == 6 + count for client in live))
+        early = live[0].updates[:-1]
+        link.swallow_everything()
+        scene.restore(before)
+        for _ in range(turns):
+            turn()
+            scene.publish(first, 2)
+        link.carry()
+        link.lead_to(scene.queue.port)
+        settled([first, second], live, max(scene.ledger.confirmed))
+        late = [process.client(CHANNEL, early) for process in (first, second)]
+        scene.ledger.check_order([*live, *late])
+        scene.ledger.check_words([*live, *late])
+        for client in (*live, *late):
+            assert kept(scene) <= set(client.data)
+
+
 def kept(scene: Scene) -> set[int]:
     """Return the messages of the channel that are in the stream."""
     return {

@@ -197,10 +197,10 @@ class Channels:
         with self._lock:
             self._tell(channel, self._history.note(channel, position), position)
 
-    def learn(self, channel: str, ends: tuple[End, ...]) -> None:
+    def learn(self, channel: str, ends: tuple[End, ...], current: str) -> None:
         """Remember how the earlier epochs of a channel ended, and tell what is lost of them."""
         with self._lock:
-            gap = self._history.learn(channel, ends)
+            gap = self._history.learn(channel, ends, current)
             self._tell(channel, gap, self._history.position(channel))
 
     def channels(self) -> list[str]:

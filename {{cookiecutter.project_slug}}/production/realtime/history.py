@@ -133,6 +133,15 @@ class _Channel:
         first = next((rank for rank, end in enumerate(ends) if end.epoch in kept), len(ends))
         self.ends = ends[min(first, max(0, len(ends) - REMEMBERED_ENDS)) :]
 
+    def ends_beside(self, current: str) -> list[End]:
+        """Return how its epochs ended, also the one that it is in if another one goes on."""
+        here = self.position
+        if here.epoch == current:
+            return [end for end in self.ends if end.epoch != current]
+        if not here.epoch or self.end_of(here.epoch) is not None:
+            return [*self.ends]
+        return [*self.ends, End(here.epoch, here.sequence, None)]
+
     def cut(self, end: End) -> None:
         """Forget what is beyond the end of an epoch."""
         for run in self.runs:
@@ -241,20 +250,20 @@ class History:
         self._forget_channels()
         return gap
 
-    def learn(self, channel: str, ends: tuple[End, ...]) -> Gap | None:
+    def learn(self, channel: str, ends: tuple[End, ...], current: str) -> Gap | None:
         """Take over how the earlier epochs of a channel ended.
 
-        What is beyond the end of an epoch is forgotten.
+        What is beyond the end of an epoch is forgotten. An epoch of which nobody else knows any more
+        has ended as well, before those that are news.
 
         :param channel: the channel's name.
         :param ends: the ends, oldest first.
+        :param current: the epoch that goes on; empty if that is not known.
         :return: what turned out to be lost, of an epoch that is over.
         """
         known = self._channels.setdefault(channel, _Channel())
         before = {end.epoch: end for end in known.ends if end.epoch != known.position.epoch}
-        told = {end.epoch for end in ends}
-        own = [end for end in known.ends if end.epoch not in told]
-        known.remember((*own, *ends))
+        known.remember(_merged(known.ends_beside(current), ends))
         for end in ends:
             known.cut(end)
         return joined([_further(before[end.epoch], end) for end in ends if end.epoch in before])
@@ -319,6 +328,21 @@ def _is_new(known: _Channel, update: Update) -> bool:
     if not known.position.epoch or here is None or there is None:
         return True
     return there > here or (there == here and update.sequence > known.position.sequence)
+
+
+def _merged(own: Iterable[End], told: Iterable[End]) -> tuple[End, ...]:
+    """Return all ends in one order: what is only known here stays behind what it followed on."""
+    ends = {end.epoch: end for end in told}
+    order = list(ends)
+    place = 0
+    for end in own:
+        if end.epoch in ends:
+            place = order.index(end.epoch) + 1
+        else:
+            ends[end.epoch] = end
+            order.insert(place, end.epoch)
+            place += 1
+    return tuple(ends[epoch] for epoch in order)
 
 
 def _next(known: _Channel, seen: Position) -> tuple[_Run, int, Gap | None]:

@@ -34,8 +34,8 @@ class Follower(Protocol):
     def note(self, channel: str, position: Position) -> None:
         """Remember where a channel is."""
 
-    def learn(self, channel: str, ends: tuple[End, ...]) -> None:
-        """Remember how the earlier epochs of a channel ended, oldest first."""
+    def learn(self, channel: str, ends: tuple[End, ...], current: str) -> None:
+        """Remember how the epochs of a channel ended, oldest first, before the current one."""
 
     def channels(self) -> list[str]:
         """Return the channels of which this process knows something."""

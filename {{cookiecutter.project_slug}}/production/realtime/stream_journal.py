@@ -300,7 +300,8 @@ class StreamJournal:
         :return: what this process had under a number that is another update's in the stream.
         """
         for channel, ends in state.ends.items():
-            self._follower.learn(channel, ends)
+            current = state.positions.get(channel, Position()).epoch
+            self._follower.learn(channel, ends, current)
         changed = state.turn != self._turn or state.entry < self._cursor
         cursor = START if changed else self._cursor
         take = self._follower.deliver if self.followed else self._follower.keep
