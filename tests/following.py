@@ -230,7 +230,7 @@ def expect_everything(watchers: Sequence[Watcher], count: int) -> None:
         assert watcher.fault is None, watcher.fault
         assert watcher.sequences == list(range(1, count + 1))
         assert [update["data"] for update in watcher.updates] == list(range(1, count + 1))
-        assert not watcher.gaps
+        assert not watcher.gaps, watcher.gaps
 
 
 def all_have(watchers: Sequence[Watcher], count: int) -> Callable[[], bool]:

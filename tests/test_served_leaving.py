@@ -59,6 +59,9 @@ def test_a_crowd_is_told_and_closed(service: Start, mode: str) -> None:
     served = service(mode, DRAIN_SECONDS="2")
     with contextlib.ExitStack() as clients:
         crowd = [clients.enter_context(open_websocket(served.url)) for _ in range(CROWD)]
+        for client in crowd:
+            # Of clients that have joined nothing, the log would have the first few only.
+            client.connect_namespace()
         eventually(lambda: open_sessions(served) == CROWD, "all are connected")
         mark = LogMark(served)
         readers = [threading.Thread(target=read_to_the_end, args=(client,)) for client in crowd]

@@ -130,12 +130,9 @@ def test_sessions_beyond_the_limit_are_told_to_come_back_while_http_is_answered(
 
 
 def test_connections_beyond_the_limit_wait_for_their_turn(service: Start, mode: str) -> None:
-    served = service(mode, "--worker-connections", "3", MAX_SESSIONS="1", KEEPALIVE="60")
+    served = service(mode, "--worker-connections", "3", MAX_SESSIONS="3")
     with contextlib.ExitStack() as open_connections:
-        held = [
-            open_connections.enter_context(contextlib.closing(HttpConnection(served.url)))
-            for _ in range(3)
-        ]
+        held = [open_connections.enter_context(open_websocket(served.url)) for _ in range(3)]
         eventually(lambda: connections(served) == 3, "all are accepted")
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(http, "GET", f"{served.url}/health/live", timeout=PATIENCE)

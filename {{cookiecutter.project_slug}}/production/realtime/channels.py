@@ -16,11 +16,13 @@ import contextlib
 import threading
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from production.realtime.creations import Creations, Creator, open_creations
 from production.realtime.errors import Rejected
 from production.realtime.history import End, Gap, History, Limits, joined
 from production.realtime.journal import Journal, Unavailable
+from production.realtime.lines import Line
 from production.realtime.local_journal import LocalJournal
 from production.realtime.outage import Outage
 from production.realtime.sendable import MAX_ATTACHMENTS, Unsendable
@@ -44,6 +46,9 @@ NAMESPACE = "/"
 MAX_CHANNELS = 10_000
 """Channels of which the number is remembered. One that was idle for as long as updates are kept may
 be forgotten for another; its numbers then start again, in another epoch."""
+
+BEGIN_TIME = 5.0
+"""Seconds that a publisher waits for others who ask whether there may be its channel."""
 
 PATIENCE = 0.01
 """Seconds between two looks at whether a client has taken enough of what was replayed."""
@@ -95,6 +100,8 @@ class Channels:
         # replayed to a session or sent to it live.
         self._lock = threading.Lock()
         self._joining: set[tuple[str, str]] = set()
+        # Those who ask whether there may be a channel.
+        self._beginning: WeakValueDictionary[str, Line] = WeakValueDictionary()
         journal.follow(self)
 
     # For the application
@@ -122,8 +129,8 @@ class Channels:
         """
         room_of(channel)
         encoded = self._encode(data)
-        if creator is not None and not self._is_known(channel):
-            self._creations.claim(creator, channel)
+        if creator is not None:
+            self._begin(channel, creator)
         return self._journal.append(channel, encoded, message_id)
 
     def watch(self, sid: str, channel: str) -> None:
@@ -241,6 +248,26 @@ class Channels:
     def _is_known(self, channel: str) -> bool:
         with self._lock:
             return self._history.position(channel).sequence > 0
+
+    def _begin(self, channel: str, creator: Creator) -> None:
+        """Count a channel that may be new for its creator, in the order of those who publish on it.
+
+        Who comes while another one asks whether there may be the channel waits, so as not to overtake it.
+
+        :raises Unavailable: if nobody can tell.
+        :raises Rejected: if the creator has begun too many.
+        """
+        line = self._beginning.get(channel)
+        if line is None:
+            if self._is_known(channel):
+                return
+            line = self._beginning.setdefault(channel, Line())
+        try:
+            with line.turn(BEGIN_TIME):
+                if not self._is_known(channel):
+                    self._creations.claim(creator, channel)
+        except TimeoutError:
+            raise Unavailable("The message queue cannot be asked for a new channel.") from None
 
     # Replaying
 
