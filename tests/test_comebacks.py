@@ -91,6 +91,22 @@ def test_the_ledger_is_right(tmp_path: Path, comeback: str) -> None:
             assert not any(client.gaps for client in everyone)
 
 
+def test_who_has_just_come_lets_those_who_remember_say_what_is_there(tmp_path: Path) -> None:
+    with lined_up(tmp_path) as line, contextlib.ExitStack() as stack:
+        first = Process(line.url)
+        stack.callback(first.close)
+        witness = first.client(CHANNEL)
+        for number in range(4):
+            first.publish(CHANNEL, number)
+        eventually(lambda: witness.data == [0, 1, 2, 3], "all came")
+        for _ in range(4):
+            line.restart()
+            newcomer = Process(line.url)
+            stack.callback(newcomer.close)
+            client = returning(newcomer, witness.updates[:2])
+            assert (client.data, client.gaps) == ([0, 1, 2, 3], [])
+
+
 def test_processes_that_remember_nothing_give_no_number_again(tmp_path: Path) -> None:
     with lined_up(tmp_path) as line, contextlib.ExitStack() as stack:
         first = Process(line.url)

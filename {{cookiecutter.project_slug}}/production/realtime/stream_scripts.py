@@ -110,6 +110,15 @@ and for each message its sequence, epoch and entry; 0 where there was no room fo
 no entry where it is a repetition.
 """
 
+IS_ANOTHER = (
+    INSPECT
+    + """
+local there = redis.pcall('HGET', seal, 'server')
+return type(there) == 'string' and there ~= server() and 1 or 0
+"""
+)
+"""Tells whether another server answers than the one that was written to last, and changes nothing."""
+
 STATE = (
     INSPECT
     + """

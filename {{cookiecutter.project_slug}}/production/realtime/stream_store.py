@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
 
 from production.realtime.history import End, Limits
 from production.realtime.publishing import Message
-from production.realtime.stream_scripts import APPEND, NEWEST, STATE, WITNESS
+from production.realtime.stream_scripts import APPEND, IS_ANOTHER, NEWEST, STATE, WITNESS
 from production.realtime.updates import Position
 
 log = structlog.get_logger(__name__)
@@ -57,6 +59,14 @@ class State(Newest):
 
     positions: dict[str, Position]
     ends: dict[str, tuple[End, ...]]
+
+
+WITNESS_TIME = 2.5
+"""Seconds in which a process that follows the channels has found that another server answers: it looks once a second,
+and reconnects in half of one."""
+
+WITNESS_PAUSE = 0.1
+"""Seconds between two looks whether one has."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +145,8 @@ class Store:
         self._call(WITNESS, arguments)
 
     def _call(self, script: str, arguments: Iterable[Any] = ()) -> Any:
+        if not self._remembers():
+            self._await_witnesses()
         given = [secrets.token_hex(4), int(self._remembers()), *arguments]
         said, *answer = self._client.register_script(script)(self._keys, given)
         if said:
@@ -143,6 +155,16 @@ class Store:
                 reasons=[fault.decode(errors="replace") for fault in said],
             )
         return answer
+
+    def _await_witnesses(self) -> None:
+        """Let those who remember be the first to find that another server answers, if there are any.
+
+        They know what it should have, and this process could only say that nobody does.
+        """
+        is_another = partial(self._client.register_script(IS_ANOTHER), self._keys, ["", 0])
+        until = time.monotonic() + WITNESS_TIME
+        while is_another() and time.monotonic() < until:
+            time.sleep(WITNESS_PAUSE)
 
 
 def _by_channel(flat: list[bytes], read: Callable[[str], Any]) -> dict[str, Any]:
