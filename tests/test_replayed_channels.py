@@ -61,7 +61,9 @@ def pair(
     """Serve one service twice in each mode, on a queue that survives its own death."""
     directory = tmp_path_factory.mktemp("pair")
     with contextlib.ExitStack() as stack:
-        queue = stack.enter_context(running(directory, "--appendonly", "yes"))
+        queue = stack.enter_context(
+            running(directory, "--appendonly", "yes", "--appendfsync", "always")
+        )
         settings = {"REDIS_URL": queue.url, "SERVICE_NAME": "pair", "ASYNC_MODE": request.param}
         first, second = (
             stack.enter_context(serve(bake(), directory / f"{name}.log", **settings))
