@@ -135,10 +135,6 @@ def test_nothing_is_lost_nothing_comes_twice_and_order_is_kept(bake: Bake, tmp_p
         for publisher in publishers.values():
             publisher.join(PATIENCE + SECONDS)
             assert not publisher.is_alive(), chaos.done
-        for watcher in everyone:
-            # Where a reload and a restart of the queue meet, no process remembers how far the numbers had come, and
-            # clients are told so: docs/failures.md. Nothing that came is said to be gone.
-            watcher.gaps[:] = [gap for gap in watcher.gaps if gap["to"] is not None]
         for channel in CHANNELS:
             expect_everything(watchers[channel], count)
             assert publishers[channel].confirmed == {n: n for n in range(1, count + 1)}
