@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Protocol
 
 from cookiecutter.main import cookiecutter
 
-from waiting import WHOLE_PROGRAM
+from waiting import PATIENCE, WHOLE_PROGRAM
 
 TEMPLATE = Path(__file__).resolve().parent.parent
 PROJECT_TEMPLATE = TEMPLATE / "{{cookiecutter.project_slug}}"
@@ -118,6 +119,23 @@ def cookiecutter_config(directory: Path) -> Path:
     path = directory / "cookiecutter.yaml"
     path.write_text(f'replay_dir: "{directory / "replay"}"\ncookiecutters_dir: "{directory}"\n')
     return path
+
+
+def run_beside_layer(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code where it can import the layer, in a process that is not patched yet.
+
+    :param script: the code.
+    :param arguments: for its command line.
+    """
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=PROJECT_TEMPLATE,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
 
 
 def clean_environment() -> dict[str, str]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
-from baking import ASYNC_MODES, PROJECT_TEMPLATE, clean_environment
+from baking import ASYNC_MODES, run_beside_layer
 from production.realtime.lines import Line
 from waiting import PATIENCE
 
@@ -41,15 +38,7 @@ print(came == went == list(range(40)))
 
 @pytest.mark.parametrize("mode", ASYNC_MODES)
 def test_nobody_overtakes(mode: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", ARRIVALS, mode],
-        cwd=PROJECT_TEMPLATE,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = run_beside_layer(ARRIVALS, mode)
     assert done.stdout == "True\n", done.stderr
 
 

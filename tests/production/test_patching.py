@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
-from baking import PROJECT_TEMPLATE, clean_environment
-from waiting import PATIENCE
+from baking import run_beside_layer
 
 # A name server that takes its time, and a session that has something to do meanwhile.
 RESOLVE_SLOWLY = """
@@ -40,14 +36,6 @@ print(len(seen) - before)
 
 @pytest.mark.parametrize("mode", ["eventlet", "gevent", "threading"])
 def test_a_slow_name_server_blocks_nobody_else(mode: str) -> None:
-    result = subprocess.run(
-        [sys.executable, "-c", RESOLVE_SLOWLY, mode],
-        cwd=PROJECT_TEMPLATE,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    result = run_beside_layer(RESOLVE_SLOWLY, mode)
     assert result.returncode == 0, result.stderr
     assert int(result.stdout) > 10

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +10,11 @@ import pytest
 from flask import Flask
 from structlog.testing import capture_logs
 
-from baking import PROJECT_TEMPLATE, clean_environment
+from baking import run_beside_layer
 from production.adopt import call_sites
 from production.adopt.courtesies import accept_broadcast_flag, let_tasks_say_whether_they_live
 from production.observe.current import CurrentEvent, current_event
 from production.realtime.manager import LocalManager
-from waiting import PATIENCE
 
 
 @pytest.fixture
@@ -104,15 +101,7 @@ for each in writers:
     ("manner", "complaint"), [("courteous", ""), ("plain", "Second simultaneous")]
 )
 def test_green_threads_take_turns_at_writing_to_a_descriptor(manner: str, complaint: str) -> None:
-    outcome = subprocess.run(
-        [sys.executable, "-c", TWO_WRITERS, manner],
-        cwd=PROJECT_TEMPLATE,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    outcome = run_beside_layer(TWO_WRITERS, manner)
     assert outcome.returncode == (1 if complaint else 0), outcome.stderr
     assert complaint in outcome.stderr
 
