@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection
+
 from baking import clean_environment
 from ports import free_port
 from production.doctor.cli import main
@@ -167,6 +170,29 @@ def answering(answer: bytes, tls: ssl.SSLContext | None = None) -> Iterator[int]
         listener.close()
         for connection in silent:
             connection.close()
+
+
+@contextlib.contextmanager
+def hanging_up(tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """Open a WebSocket for one client, end its connection, and return the port.
+
+    :param tls: to speak TLS.
+    """
+
+    def serve() -> None:
+        connection = listener.accept()[0]
+        if tls is not None:
+            connection = tls.wrap_socket(connection, server_side=True)
+        server = WSConnection(ConnectionType.SERVER)
+        server.receive_data(connection.recv(65536))
+        connection.sendall(server.send(AcceptConnection()))
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=serve)
+        serving.start()
+        yield listener.getsockname()[1]
+        serving.join()
 
 
 def _listens(port: int) -> bool:

@@ -159,7 +159,9 @@ def test_without_a_lock_the_build_says_what_to_do(
     (project.path / "requirements.txt").unlink(missing_ok=True)
     with pytest.raises(images.BuildError) as failed:
         images.build(project, "unlocked")
-    assert "\nrequirements.txt is missing: run make lock, and commit it.\n" in str(failed.value)
+    assert "\nrequirements.txt is missing: run make lock, and commit it.\n" in str(failed.value), (
+        failed.value
+    )
 
 
 def test_an_adopted_app_runs_in_an_image(

@@ -25,6 +25,7 @@ from probing import (
     Canned,
     Steps,
     answering,
+    hanging_up,
     named,
     plain_app,
     probed,
@@ -34,9 +35,11 @@ from probing import (
 from production.doctor.cli import main
 from production.doctor.probe.display import Display
 from production.doctor.probe.plan import NAMES, STEPS
+from production.doctor.probe.target import Target
 from production.doctor.probe.troubles import explain
 from production.doctor.probe.verdicts import Result, passed
 from production.doctor.probe.wire.faults import Cut
+from production.doctor.probe.wire.websocket import WebSocket
 from proxies import nginx
 from queues import running
 from routed import wait_for_workers
@@ -451,6 +454,24 @@ def test_a_service_behind_tls_has_no_fault(
         assert named(steps, "could not tell") == {"server", "processes"}
         plain = probed(f"http://127.0.0.1:{port}")
     assert "speaks TLS" in plain["http"]["cause"]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_message_that_is_not_taken_is_the_end_of_a_connection(
+    scheme: str, authority: trustme.CA
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with hanging_up(context if scheme == "https" else None) as port:
+        websocket = WebSocket(Target(scheme, "127.0.0.1", port), "/", {})
+
+        def fill_the_way() -> None:
+            while True:
+                websocket.send("x" * 1_000_000)
+
+        with pytest.raises(Cut):
+            fill_the_way()
+        websocket.leave()
 
 
 def test_a_redirection_to_tls_is_named() -> None:

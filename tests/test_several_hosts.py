@@ -21,6 +21,9 @@ from routed import wait_for_workers
 from served import ServedProject
 from waiting import PATIENCE, eventually
 
+CLOSE = "1"
+"""The packet that ends a session of Engine.IO."""
+
 SITES = ("hosts", "sticky")
 ALL_SITES = (*SITES, "one-host")
 
@@ -161,7 +164,8 @@ def test_requests_are_routed_by_the_host_id(
             with ThreadPoolExecutor(1) as pool:
                 left = pool.submit(hosts[leaving].stop)
                 while not left.done():
-                    PollingSession(url)
+                    # What stayed open would soon be all that one address may have.
+                    PollingSession(url).post(CLOSE)
                     open_websocket(url).close()
             for _ in range(5):
                 with contextlib.closing(open_websocket(url)) as client:

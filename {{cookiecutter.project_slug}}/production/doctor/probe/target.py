@@ -13,6 +13,9 @@ DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 PATIENCE = 10.0
 """Seconds within which an answer has to come. A page's user has left by then."""
 
+HUNG_UP = (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError)
+"""What a connection raises whose other side has ended it; the last one through TLS."""
+
 
 @dataclass(frozen=True)
 class Target:

@@ -106,7 +106,7 @@ def explain(trouble: Trouble) -> Outcome:
             return failed("The connection is refused.", NOBODY_LISTENS)
         case TimeoutError():
             return failed("No answer came in time.", SILENT)
-        case ConnectionError():
+        case ConnectionError() | ssl.SSLEOFError():
             return failed("The connection ended without an answer.", ENDED)
         case ssl.SSLError():
             return failed(f"There is no TLS: {trouble.reason or trouble}.", NO_TLS)

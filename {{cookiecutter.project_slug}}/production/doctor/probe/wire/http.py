@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote
 
-from production.doctor.probe.target import Target
+from production.doctor.probe.target import HUNG_UP, Target
 
 LONGEST_BODY = 5_000_000
 """Bytes of an answer that are read; a page or a script is smaller."""
@@ -93,7 +93,7 @@ class Browser:
             connection.sock.settimeout(patience)
             sent = {"Host": self.target.authority, "Connection": "close", **self.cookie_header()}
             # A server that refuses a body may do so before all of it was sent.
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            with contextlib.suppress(*HUNG_UP):
                 connection.request(method, quote(path, URL_CHARACTERS), body, {**sent, **headers})
             response = connection.getresponse()
             self._keep(response.headers.get_all("Set-Cookie") or [])

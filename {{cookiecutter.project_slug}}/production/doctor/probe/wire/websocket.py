@@ -23,7 +23,7 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from production.doctor.probe.target import Target
+from production.doctor.probe.target import HUNG_UP, Target
 from production.doctor.probe.wire.faults import Cut, Garbled, Refused
 from production.doctor.probe.wire.http import Answer
 
@@ -139,7 +139,7 @@ class WebSocket:
             self._socket.sendall(self._connection.send(event))
         except LocalProtocolError as error:
             raise Cut(None) from error
-        except (BrokenPipeError, ConnectionResetError) as error:
+        except HUNG_UP as error:
             raise self._how_it_was_cut() from error
 
     def _how_it_was_cut(self) -> Cut:
@@ -171,7 +171,7 @@ class WebSocket:
         self._socket.settimeout(left)
         try:
             return self._socket.recv(READ_SIZE) or None
-        except ConnectionResetError as error:
+        except HUNG_UP as error:
             raise Cut(None) from error
 
     def _feed(self, data: bytes | None) -> None:
