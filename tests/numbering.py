@@ -17,6 +17,7 @@ from typing import Any
 
 from production.realtime.channels import Channels
 from production.realtime.creations import LocalCreations
+from production.realtime.entries import NewestEntry
 from production.realtime.history import Limits
 from production.realtime.outage import Outage
 from production.realtime.stream_journal import StreamJournal
@@ -68,9 +69,10 @@ class Process:
     """One process of a service: a journal, its channels, and a client that watches each channel.
 
     :param url: the queue.
+    :param had: what other processes of its gunicorn had, if there were any.
     """
 
-    def __init__(self, url: str, limits: Limits = LIMITS) -> None:
+    def __init__(self, url: str, limits: Limits = LIMITS, had: NewestEntry | None = None) -> None:
         self._clients: dict[str, list[Client]] = {}
         self._rooms: dict[str, set[str]] = {}
         self._late: dict[str, Client] = {}
@@ -91,7 +93,13 @@ class Process:
             eio=types.SimpleNamespace(max_queued_messages=1000, max_queued_bytes=10**7, sockets={}),
         )
         self.journal = StreamJournal(
-            server, url, service=SERVICE, limits=limits, timeout=5, outage=self.outage
+            server,
+            url,
+            service=SERVICE,
+            limits=limits,
+            timeout=5,
+            outage=self.outage,
+            had=had or NewestEntry(),
         )
         self.channels = Channels(
             server, self.journal, limits, LocalCreations({}, 600), max_bytes=10**9

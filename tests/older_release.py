@@ -14,6 +14,7 @@ import socketio
 
 from production.realtime.channels import Channels
 from production.realtime.creations import LocalCreations
+from production.realtime.entries import NewestEntry
 from production.realtime.history import Limits
 from production.realtime.outage import Outage
 from production.realtime.stream_journal import StreamJournal
@@ -21,7 +22,15 @@ from production.realtime.stream_journal import StreamJournal
 url, service, channel = sys.argv[1:]
 limits = Limits(messages=10_000, bytes=10**9, seconds=600, channels=10_000)
 server = socketio.Server(async_mode="threading")
-journal = StreamJournal(server, url, service=service, limits=limits, timeout=60, outage=Outage())
+journal = StreamJournal(
+    server,
+    url,
+    service=service,
+    limits=limits,
+    timeout=60,
+    outage=Outage(),
+    had=NewestEntry(),
+)
 Channels(server, journal, limits, LocalCreations({}, 600), max_bytes=10**9)
 for parts in pickle.load(sys.stdin.buffer):
     journal.append(channel, tuple(parts), None)

@@ -16,6 +16,7 @@ import pytest
 
 from comebacks import COMEBACKS, lined_up
 from numbering import Client, Ledger, Process
+from production.realtime.entries import NewestEntry
 from production.realtime.journal import Unavailable
 from waiting import eventually
 
@@ -105,6 +106,34 @@ def test_who_has_just_come_lets_those_who_remember_say_what_is_there(tmp_path: P
             stack.callback(newcomer.close)
             client = returning(newcomer, witness.updates[:2])
             assert (client.data, client.gaps) == ([0, 1, 2, 3], [])
+
+
+def test_who_comes_when_all_others_have_left_knows_what_they_had(tmp_path: Path) -> None:
+    with lined_up(tmp_path) as line, contextlib.ExitStack() as stack:
+        had = NewestEntry()
+
+        def process() -> Process:
+            started = Process(line.url, had=had)
+            stack.callback(started.close)
+            return started
+
+        first = process()
+        client = first.client(CHANNEL)
+        for number in range(4):
+            first.publish(CHANNEL, number)
+        eventually(lambda: client.data == [0, 1, 2, 3], "all came")
+        first.close()
+        line.restart()
+        second = process()
+        assert returning(second, client.updates[:2]).data == [0, 1, 2, 3]
+        assert not returning(second, client.updates[:2]).gaps
+
+        def meanwhile() -> None:
+            second.publish(CHANNEL, 4)
+            second.close()
+
+        line.restore(meanwhile)
+        assert returning(process(), client.updates[:2]).gaps == [(5, None)]
 
 
 def test_processes_that_remember_nothing_give_no_number_again(tmp_path: Path) -> None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from baking import Bake
 from comebacks import COMEBACKS, Line, lined_up
-from following import ENDINGS, Watcher, post, watching
+from following import ENDINGS, Watcher, all_have, expect_everything, post, watching
 from numbering import Client, Ledger
 from observing import not_json
 from rawclient import http
+from routed import wait_for_workers, workers
 from served import ServedProject, serve
 from waiting import eventually
 
@@ -107,6 +110,39 @@ def test_the_ledger_of_those_who_are_served_is_right(
         ledger.check_words(clients)
         ledger.check_order(clients)
         assert not any(watcher.fault for watcher in watchers)
+
+
+def test_a_reload_and_a_restart_of_the_queue_may_meet(bake: Bake, tmp_path: Path) -> None:
+    settings = {"ASYNC_MODE": "eventlet", "WEB_CONCURRENCY": "2", "DRAIN_SECONDS": "1"}
+    log_path = tmp_path / "service.log"
+    with (
+        lined_up(tmp_path / "queue") as line,
+        serve(bake(), log_path, REDIS_URL=line.url, **settings) as service,
+    ):
+        wait_for_workers(service, 2)
+        with watching([service.url], "met", TRANSPORTS) as watchers:
+            for number in range(1, 6):
+                publish(service, "met", number)
+            eventually(all_have(watchers, 5), "all came")
+            line.queue.kill()
+            before = {worker.pid for worker in workers(service)}
+            service.signal(signal.SIGHUP)
+            eventually(
+                lambda: before.isdisjoint(worker.pid for worker in workers(service)),
+                "all workers are others",
+            )
+            line.queue.start()
+            for number in range(6, 11):
+                publish(service, "met", number)
+            expect_everything(watchers, 10)
+        assert not not_json(service)
+
+
+def publish(service: ServedProject, channel: str, number: int) -> None:
+    """Publish a number, until that is confirmed."""
+    eventually(
+        lambda: post(service.url, channel, number, f"id-{number}").status == 202, "it is published"
+    )
 
 
 def test_readiness_says_that_nothing_can_be_published(

@@ -116,6 +116,7 @@ class ServiceWorker:
 
     def _load(self) -> None:
         self._share_metrics()
+        self._share_memory()
         self.conditions = Conditions(
             self.mode, float(self.cfg.keepalive) or HEAD_TIME, WaitingRoom(self.seats())
         )
@@ -170,6 +171,13 @@ class ServiceWorker:
             from production.observe.shared_values import share
 
             share(self.metrics_directory, self.slot)
+
+    def _share_memory(self) -> None:
+        """Know what the service has had of its channels, although this worker has had nothing yet."""
+        if self.slot is not None:
+            from production.realtime.entries import newest_entry
+
+            newest_entry.share(self.switchboard.entries_had(), self.slot)
 
     def _check_queue(self) -> None:
         state = self._state()

@@ -59,7 +59,8 @@ class Column(IntEnum):
     SESSIONS = 3  # how many it has
     RECEIVED = 4  # of the new sessions put into its inbox, how many have begun
     FAILED = 5  # when a worker could last not start there, in nanoseconds of the same clock
-    SENT = 6  # new sessions that the worker in the column's slot has put into this one's inbox
+    HAD = 6  # the newest entry of the stream of channels that a worker there has had
+    SENT = 7  # new sessions that the worker in the column's slot has put into this one's inbox
 
 
 @dataclass
@@ -164,6 +165,10 @@ class Switchboard:
     def since_failure(self) -> float:
         """Return how many seconds ago a worker could last not start; long ago if all could."""
         return (time.monotonic_ns() - max(self._column(Column.FAILED))) / 1e9
+
+    def entries_had(self) -> memoryview:
+        """Return where each slot keeps the newest entry of the stream that its workers have had."""
+        return self._column(Column.HAD)
 
     def count_sessions(self, slot: int, count: int) -> None:
         """Say how many sessions the worker of a slot has."""

@@ -19,6 +19,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from production.realtime.creations import Creations, Creator, open_creations
+from production.realtime.entries import newest_entry
 from production.realtime.errors import Rejected
 from production.realtime.history import End, Gap, History, Limits, joined
 from production.realtime.journal import Journal, Unavailable
@@ -405,6 +406,7 @@ def open_channels(server: Any, settings: Settings, outage: Outage) -> Channels:
             limits=limits,
             timeout=settings.publish_timeout,
             outage=outage,
+            had=newest_entry,
         )
     return Channels(
         server,

@@ -39,7 +39,7 @@ EPOCHS = 32
 
 INSPECT = f"""
 local stream, numbers, recent, kept, ids, ends, seal = unpack(KEYS)
-local token, remembers = ARGV[1], ARGV[2] == '1'
+local token, remembers, had = ARGV[1], ARGV[2] == '1', ARGV[2]
 local said, turned = {{}}, false
 
 local function say(fault) said[#said + 1] = fault end
@@ -277,17 +277,23 @@ local function is_as_sealed()
     and is_of_type(recent, 'zset') and is_of_type(ids, 'hash') and is_of_type(ends, 'hash')
 end
 
+local function has_all_that_was_had()
+  local newest = kept_at(-1)
+  return had ~= '0-0' and newest and newest.id and not is_later(had, newest.id)
+end
+
 local function inspect()
   remove_other_types()
   local wrong, here = fault(), server()
   local sealed, there = unpack(redis.call('HMGET', seal, 'turn', 'server'))
   if not wrong and sealed and there == here then return end
+  local is_whole = not wrong and (not sealed or has_all_that_was_had())
   if wrong then
     say(wrong)
     repair()
   end
   if sealed and there ~= here then say('another server answers, or it was started again') end
-  turn(remembers or not (wrong or sealed))
+  turn(remembers or is_whole)
   redis.call('HSET', seal, 'server', here)
 end
 """
@@ -295,6 +301,7 @@ end
 
 ``is_as_sealed()`` costs less, and tells whether there may be anything to find.
 
-ARGV: a token for new epochs, and ``1`` if the process remembers the channels. Leaves ``said``, the faults
-that were found, and ``turned``, whether new epochs have begun.
+ARGV: a token for new epochs, and ``1`` if the process remembers the channels, otherwise the newest entry that its
+service has had, ``0-0`` if nobody knows. Leaves ``said``, the faults that were found, and ``turned``, whether new
+epochs have begun.
 """

@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from production.realtime.entries import START, EntryId, NewestEntry, read_entry, write_entry
 from production.realtime.errors import Rejected
 from production.realtime.eviction import EvictionWatch
 from production.realtime.history import End, Limits
@@ -27,9 +28,7 @@ from production.realtime.redis_connection import QUEUE_ERRORS, QueueClient, conn
 from production.realtime.skipped import skip
 from production.realtime.stream_inspection import KEYS
 from production.realtime.stream_store import (
-    START,
     Appended,
-    EntryId,
     Newest,
     State,
     Store,
@@ -71,6 +70,7 @@ class StreamJournal:
     :param limits: what is kept.
     :param timeout: seconds that a publisher waits at most.
     :param outage: where to note that the queue cannot be reached.
+    :param had: the newest entry that this service has had.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class StreamJournal:
         limits: Limits,
         timeout: float,
         outage: Outage,
+        had: NewestEntry,
     ) -> None:
         self._server = server
         self._url = url
@@ -91,6 +92,7 @@ class StreamJournal:
         self._timeout = timeout
         self._outbox = AwaitedMessages(limits.bytes)
         self._outage = outage
+        self._had = had
         self._follower: Follower
         # Whether the reader has read what was there when it began, and what it has read up to.
         self.followed = False
@@ -203,6 +205,7 @@ class StreamJournal:
         results = self._store(client).append(self._limits, known, doubts=self._cut_off)
         self._cut_off = False
         for message, appended in zip(batch, results, strict=True):
+            self._had.note(appended.entry)
             if appended.position.epoch:
                 confirmed = self._confirmed.setdefault(message.channel.decode(), {})
                 confirmed[appended.position.epoch] = appended
@@ -267,6 +270,7 @@ class StreamJournal:
         with self._read:
             self.followed = True
             self._cursor, self._total, self._turn = state.entry, state.total, state.turn
+            self._had.note(state.entry)
             self._read.notify_all()
 
     def _testimonies(self, state: State) -> Iterator[Testimony]:
@@ -307,9 +311,11 @@ class StreamJournal:
         take = self._follower.deliver if self.followed else self._follower.keep
         disputed: dict[str, Testimony] = {}
         while cursor < state.entry:
-            page = client.xrange(self._stream, f"({_text(cursor)}", _text(state.entry), count=PAGE)
-            for entry_id, _, update in _updates(page):
-                cursor = entry_id
+            page = client.xrange(
+                self._stream, f"({write_entry(cursor)}", write_entry(state.entry), count=PAGE
+            )
+            for entry, _, update in _updates(page):
+                cursor = entry
                 if update is None or update.channel in disputed:
                     continue
                 if self._follower.differs(update):
@@ -332,18 +338,18 @@ class StreamJournal:
             self._eviction.look(client)
             self._policy_seen_at = time.monotonic()
         answer = client.xread(
-            {self._stream: _text(self._cursor)}, count=PAGE, block=_block_time(client)
+            {self._stream: write_entry(self._cursor)}, count=PAGE, block=_block_time(client)
         )
         for _, page in answer:
-            for entry_id, total, update in _updates(page):
+            for entry, total, update in _updates(page):
                 if update is None:
-                    self._advance(entry_id, self._total)
+                    self._advance(entry, self._total)
                     continue
                 if total != self._total + 1 or not self._follows(update):
                     self._resume(client)
                     return
                 self._follower.deliver(update)
-                self._advance(entry_id, total)
+                self._advance(entry, total)
             self._server.sleep(0)
 
     def _follows(self, update: Update) -> bool:
@@ -363,10 +369,11 @@ class StreamJournal:
     def _advance(self, cursor: EntryId, total: int) -> None:
         with self._read:
             self._cursor, self._total = cursor, total
+            self._had.note(cursor)
             self._read.notify_all()
 
     def _store(self, client: Any) -> Store:
-        return Store(client, self._keys, lambda: self.followed)
+        return Store(client, self._keys, lambda: self.followed, self._had)
 
     def _connect(self, timeout: float) -> Any:
         return connect(self._url, socket_timeout=timeout)
@@ -413,15 +420,15 @@ def _drop(client: Any) -> Any:
 def _updates(page: Any) -> Iterator[tuple[EntryId, int, Update | None]]:
     """Yield the entries of an answer with their totals, and None for what is no update."""
     for raw_id, fields in page:
-        entry_id = _entry_id(raw_id)
+        entry = read_entry(raw_id)
         try:
-            yield entry_id, int(fields[b"t"]), _update(entry_id, fields)
+            yield entry, int(fields[b"t"]), _update(entry, fields)
         except (KeyError, ValueError) as error:
-            skip("an entry of the stream is no update", error, entry=_text(entry_id))
-            yield entry_id, 0, None
+            skip("an entry of the stream is no update", error, entry=write_entry(entry))
+            yield entry, 0, None
 
 
-def _update(entry_id: EntryId, fields: dict[bytes, bytes]) -> Update:
+def _update(entry: EntryId, fields: dict[bytes, bytes]) -> Update:
     sequence = int(fields[b"n"])
     if sequence < 1:
         raise ValueError("its number is none")
@@ -429,7 +436,7 @@ def _update(entry_id: EntryId, fields: dict[bytes, bytes]) -> Update:
         channel=fields[b"c"].decode(),
         sequence=sequence,
         epoch=fields[b"e"].decode(),
-        sent_at=entry_id[0],
+        sent_at=entry[0],
         encoded=_encoded(fields),
     )
 
@@ -441,12 +448,3 @@ def _encoded(fields: dict[bytes, bytes]) -> Encoded:
         return (fields[b"0"].decode(), *attachments)
     except (KeyError, ValueError):
         return NOTHING
-
-
-def _entry_id(text: bytes) -> EntryId:
-    milliseconds, _, number = text.partition(b"-")
-    return int(milliseconds), int(number)
-
-
-def _text(entry_id: EntryId) -> str:
-    return f"{entry_id[0]}-{entry_id[1]}"

@@ -11,15 +11,13 @@ from typing import Any
 
 import structlog
 
+from production.realtime.entries import START, EntryId, NewestEntry, read_entry, write_entry
 from production.realtime.history import End, Limits
 from production.realtime.publishing import Message
 from production.realtime.stream_scripts import APPEND, IS_ANOTHER, NEWEST, STATE, WITNESS
 from production.realtime.updates import Position
 
 log = structlog.get_logger(__name__)
-
-EntryId = tuple[int, int]
-START: EntryId = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -89,12 +87,16 @@ class Store:
     :param client: the client.
     :param keys: their names.
     :param remembers: tells whether this process has followed the channels so far.
+    :param had: the newest entry that this service has had.
     """
 
-    def __init__(self, client: Any, keys: list[str], remembers: Callable[[], bool]) -> None:
+    def __init__(
+        self, client: Any, keys: list[str], remembers: Callable[[], bool], had: NewestEntry
+    ) -> None:
         self._client = client
         self._keys = keys
         self._remembers = remembers
+        self._had = had
 
     def append(
         self, limits: Limits, batch: Iterable[tuple[Message, Position]], *, doubts: bool
@@ -117,7 +119,7 @@ class Store:
             arguments += [known.sequence, known.epoch, len(message.encoded), *message.encoded]
         (results,) = self._call(APPEND, arguments)
         return [
-            Appended(Position(sequence, epoch.decode()), _entry_id(entry) if entry else START)
+            Appended(Position(sequence, epoch.decode()), read_entry(entry) if entry else START)
             for sequence, epoch, entry in results
         ]
 
@@ -147,7 +149,8 @@ class Store:
     def _call(self, script: str, arguments: Iterable[Any] = ()) -> Any:
         if not self._remembers():
             self._await_witnesses()
-        given = [secrets.token_hex(4), int(self._remembers()), *arguments]
+        memory = "1" if self._remembers() else write_entry(self._had.get())
+        given = [secrets.token_hex(4), memory, *arguments]
         said, *answer = self._client.register_script(script)(self._keys, given)
         if said:
             log.warning(
@@ -196,10 +199,5 @@ def _kept_entry(item: bytes) -> tuple[EntryId, int]:
     """Return the id and the total of an item of the list ``kept``."""
     if not item:
         return START, 0
-    entry_id, total, _ = item.split(b" ", 2)
-    return _entry_id(entry_id), int(total)
-
-
-def _entry_id(text: bytes) -> EntryId:
-    milliseconds, _, number = text.partition(b"-")
-    return int(milliseconds), int(number)
+    text, total, _ = item.split(b" ", 2)
+    return read_entry(text), int(total)
