@@ -7,6 +7,7 @@ import itertools
 import socket
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -229,6 +230,10 @@ def expect_everything(watchers: Sequence[Watcher], count: int) -> None:
     )
     for watcher in watchers:
         assert watcher.fault is None, watcher.fault
+        counts = Counter(watcher.sequences)
+        missing = [number for number in range(1, count + 1) if not counts[number]]
+        repeated = [number for number in counts if counts[number] > 1]
+        assert not (missing or repeated), (missing, repeated, watcher.gaps)
         assert watcher.sequences == list(range(1, count + 1))
         assert [update["data"] for update in watcher.updates] == list(range(1, count + 1))
         assert not watcher.gaps, watcher.gaps

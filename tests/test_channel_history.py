@@ -236,6 +236,7 @@ def test_old_epochs_are_forgotten_unless_something_of_them_is_kept() -> None:
         history.note("a", Position(1, f"f{number}"))
     assert missed(history, 0, "e") == ([1], None)
     assert missed(history, 1, "f2") == ([], None)
+    history.learn("a", (End("f39", 1, 1),), "g")
     for sequence in (2, 3):
         history.add(update(sequence, epoch="g"))
     history.learn("a", (End("g", 3, 3),), "h")

@@ -9,6 +9,7 @@ import contextlib
 import os
 import random
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from comebacks import COMEBACKS, lined_up
 from numbering import Client, Ledger, Process
 from production.realtime.entries import NewestEntry
+from production.realtime.history import REMEMBERED_ENDS
 from production.realtime.journal import Unavailable
 from waiting import eventually
 
@@ -134,6 +136,33 @@ def test_who_comes_when_all_others_have_left_knows_what_they_had(tmp_path: Path)
 
         line.restore(meanwhile)
         assert returning(process(), client.updates[:2]).gaps == [(5, None)]
+
+
+@pytest.mark.parametrize("times", [REMEMBERED_ENDS // 2, REMEMBERED_ENDS + 8])
+def test_a_queue_may_come_back_again_and_again(tmp_path: Path, times: int) -> None:
+    with lined_up(tmp_path) as line, contextlib.ExitStack() as stack:
+        process = Process(line.url)
+        stack.callback(process.close)
+        live, ledger = process.client(CHANNEL), Ledger()
+
+        def publish(data: str) -> bool:
+            with contextlib.suppress(Unavailable):
+                ledger.confirmed[data] = process.publish(CHANNEL, data, data)
+            return data in ledger.confirmed
+
+        for number in range(times):
+            assert publish(f"before {number}")
+            line.restart()
+            eventually(partial(publish, f"after {number}"), "the queue takes messages again")
+        eventually(lambda: len(live.updates) == 2 * times, "all came")
+        newcomer = Process(line.url)
+        stack.callback(newcomer.close)
+        seen = range(0, 2 * times + 1, 5)
+        clients = [live, *(returning(newcomer, live.updates[:count]) for count in seen)]
+        ledger.check_words(clients)
+        ledger.check_order(clients)
+        if times < REMEMBERED_ENDS:
+            assert not any(client.gaps for client in clients)
 
 
 def test_processes_that_remember_nothing_give_no_number_again(tmp_path: Path) -> None:

@@ -140,21 +140,34 @@ def test_a_worker_that_is_killed_costs_its_clients_a_moment(
     expect_that_nobody_missed_anything(followers, watchers, 60)
 
 
+@pytest.mark.parametrize(
+    ("file", "mistake", "said"),
+    [
+        (".env", "PING_INTERVAL=1000", "PING_INTERVAL + PING_TIMEOUT is 1020 s"),
+        ("gunicorn.conf.py", "import what_is_not_there", "No module named 'what_is_not_there'"),
+    ],
+    ids=["settings", "configuration"],
+)
 def test_a_reload_into_refused_settings_changes_nothing(
-    bake: Bake, tmp_path: Path, mode: str
+    bake: Bake, tmp_path: Path, mode: str, file: str, mistake: str, said: str
 ) -> None:
     project = bake().copy(tmp_path / "mistaken")
-    settings = project.path / ".env"
+    settings = project.path / file
     right = settings.read_text()
     with serve(project, tmp_path / "mistaken.log", ASYNC_MODE=mode) as served:
         before = workers(served)
-        settings.write_text(f"{right}PING_INTERVAL=1000\n")
+        settings.write_text(f"{right}{mistake}\n")
         served.signal(signal.SIGHUP)
         eventually(lambda: "Nothing was reloaded" in served.log_text(), "the reload is refused")
-        assert "PING_INTERVAL + PING_TIMEOUT is 1020 s" in served.log_text()
+        assert said in served.log_text()
         assert workers(served) == before
         assert http("GET", f"{served.url}/health/live").status == 200
+        # What is wrong on the disk keeps no worker from being replaced.
         settings.write_text(right)
+        before[0].kill()
+        eventually(lambda: workers(served) not in ([], before), "the worker is replaced")
+        before = workers(served)
+        wait_for_workers(served, 1)
         served.signal(signal.SIGHUP)
         eventually(
             lambda: not set(before).intersection(workers(served)),

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from baking import Bake
+from books import TRANSPORTS, Books
 from comebacks import COMEBACKS, Line, lined_up
-from following import ENDINGS, Watcher, all_have, expect_everything, post, watching
-from numbering import Client, Ledger
+from following import all_have, expect_everything, post, watching
 from observing import not_json
 from rawclient import http
 from routed import wait_for_workers, workers
@@ -24,41 +21,6 @@ from served import ServedProject, serve
 from waiting import eventually
 
 ROUNDS = int(os.environ.get("ROUNDS", "1"))
-TRANSPORTS = ("websocket", "polling")
-
-
-class Publisher(threading.Thread):
-    """Publishes over HTTP, to one service after the other, each message until it is confirmed."""
-
-    def __init__(
-        self, urls: list[str], channel: str, ledger: Ledger, numbers: Iterator[int]
-    ) -> None:
-        super().__init__(daemon=True)
-        self._urls = itertools.cycle(urls)
-        self._channel = channel
-        self._ledger = ledger
-        self._numbers = numbers
-        self._stopped = threading.Event()
-
-    def run(self) -> None:
-        """Publish until it is stopped."""
-        while not self._stopped.wait(0.01):
-            number = next(self._numbers)
-            while not self._publish(number):
-                self._stopped.wait(0.05)
-
-    def _publish(self, number: int) -> bool:
-        with contextlib.suppress(*ENDINGS):
-            answer = post(next(self._urls), self._channel, number, f"id-{number}")
-            if answer.status == 202:
-                self._ledger.confirmed[number] = answer.json()["sequence"]
-                return True
-        return False
-
-    def stop(self) -> None:
-        """Finish what is under way."""
-        self._stopped.set()
-        self.join()
 
 
 @pytest.fixture(scope="module", params=["eventlet", "threading"])
@@ -87,29 +49,13 @@ def test_the_ledger_of_those_who_are_served_is_right(
 ) -> None:
     line, services = served
     urls = [service.url for service in services]
-    channel = comeback.replace(" ", "-")
-    ledger = Ledger()
-    numbers = itertools.count(1)
-    publishers = [Publisher(urls, channel, ledger, numbers) for _ in range(3)]
-    with watching(urls, channel, TRANSPORTS * 2) as watchers:
-        for publisher in publishers:
-            publisher.start()
+    with Books(urls, comeback.replace(" ", "-")) as books:
         for _ in range(ROUNDS):
-            grown(ledger, 30)
+            books.grow(30)
             COMEBACKS[comeback](line)
-            watchers[0].refresh()
-            grown(ledger, 30)
-        for publisher in publishers:
-            publisher.stop()
-
-        def unsaid() -> list[Any]:
-            return [ledger.unsaid(client_of(watcher)) for watcher in watchers]
-
-        eventually(lambda: not any(unsaid()), lambda: f"all is said; {unsaid()} is not")
-        clients = [client_of(watcher) for watcher in watchers]
-        ledger.check_words(clients)
-        ledger.check_order(clients)
-        assert not any(watcher.fault for watcher in watchers)
+            books.watchers[0].refresh()
+            books.grow(30)
+        books.close()
 
 
 def test_a_reload_and_a_restart_of_the_queue_may_meet(bake: Bake, tmp_path: Path) -> None:
@@ -168,14 +114,3 @@ def test_readiness_says_that_nothing_can_be_published(
 def readiness(service: ServedProject) -> int:
     """Return the status of the check that a load balancer asks."""
     return http("GET", f"{service.url}/health/ready").status
-
-
-def grown(ledger: Ledger, count: int) -> None:
-    """Wait until so many more messages are confirmed."""
-    enough = len(ledger.confirmed) + count
-    eventually(lambda: len(ledger.confirmed) >= enough, "messages are confirmed")
-
-
-def client_of(watcher: Watcher) -> Client:
-    """Return what a watcher was sent and told."""
-    return Client(list(watcher.updates), [(gap["from"], gap["to"]) for gap in watcher.gaps])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from production.realtime.redis_connection import (
     make_sure_of,
 )
 from queues import running
-from waiting import eventually
+from waiting import PATIENCE, eventually
 
 SERVICE = "moving"
 KEY = f"production:{{{SERVICE}}}"
@@ -67,6 +68,24 @@ def test_the_first_call_of_each_part_succeeds_after_an_owner_died(cluster: Clust
         plain.set(KEY, "value")
     for call in calls.values():
         call()
+
+
+def test_what_one_thread_meets_does_not_end_the_call_of_another(tmp_path: Path) -> None:
+    def fail(client: Any) -> None:
+        client.get("key")
+        raise RedisConnectionError("gone")
+
+    with running(tmp_path) as valkey, valkey.client as operator, ThreadPoolExecutor(1) as pool:
+        queue = QueueClient(valkey.url)
+        waiting = pool.submit(queue.ask_once, lambda client: client.blpop("answers"))
+        eventually(lambda: operator.info("clients")["blocked_clients"] == 1, "one waits")
+        with pytest.raises(RedisConnectionError):
+            queue.ask_once(fail)
+        operator.rpush("answers", "yes")
+        assert waiting.result(PATIENCE)[1] == b"yes"
+        # Nothing stays open but what is in use.
+        queue.drop()
+        eventually(lambda: operator.info("clients")["connected_clients"] == 1, "it is closed")
 
 
 def test_all_clients_of_a_process_leave_a_server_that_has_become_a_replica(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def guard_reload(arbiter: Any) -> None:
         except SystemExit:
             arbiter.log.error("Nothing was reloaded: the settings are refused, as said above.")
             return
-        configuration, count = arbiter.app.cfg, arbiter.num_workers
+        app, environment, count = {**vars(arbiter.app)}, {**os.environ}, arbiter.num_workers
         youngest = arbiter.worker_age
 
         def manage_workers_once_the_new_ones_are_there() -> None:
@@ -63,7 +63,8 @@ def guard_reload(arbiter: Any) -> None:
             # A new worker, forked in there, ends by it as well.
             if os.getpid() != arbiter.pid:
                 raise
-            arbiter.app.cfg = configuration
+            vars(arbiter.app).update(app)
+            os.environ.update(environment)
             arbiter.log.error("Nothing was reloaded: the configuration could not be read again.")
         finally:
             arbiter.manage_workers = manage_workers

@@ -11,8 +11,9 @@ from itertools import islice
 from production.realtime.updates import Position, Update
 
 START = Position()
-REMEMBERED_ENDS = 16
-"""Epochs of a channel that ended, of which it is remembered how; more if updates of them are kept."""
+REMEMBERED_ENDS = 32
+"""Epochs of a channel that ended, of which it is remembered how, here and in the queue. What is kept of older ones
+is gone for those who come."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ class _Run:
 @dataclass
 class _Channel:
     position: Position = START
+    # The epoch that goes on, if the queue has said so.
+    current: str = ""
     # How its earlier epochs ended, oldest first.
     ends: tuple[End, ...] = ()
     # In order; the last one ends with the position.
@@ -106,7 +109,7 @@ class _Channel:
         for rank, end in enumerate(self.ends):
             if end.epoch == epoch:
                 return rank
-        return len(self.ends) if epoch == self.position.epoch else None
+        return len(self.ends) if epoch in (self.position.epoch, self.current) else None
 
     def end_of(self, epoch: str) -> End | None:
         """Return how an epoch ended, if it did."""
@@ -264,6 +267,7 @@ class History:
         known = self._channels.setdefault(channel, _Channel())
         before = {end.epoch: end for end in known.ends if end.epoch != known.position.epoch}
         known.remember(_merged(known.ends_beside(current), ends))
+        known.current = current
         for end in ends:
             known.cut(end)
         return joined([_further(before[end.epoch], end) for end in ends if end.epoch in before])
@@ -325,6 +329,8 @@ def _is_new(known: _Channel, update: Update) -> bool:
     if end and update.sequence > end.last:
         return False
     here, there = known.rank(known.position.epoch), known.rank(update.epoch)
+    if there is None and known.current:
+        return False
     if not known.position.epoch or here is None or there is None:
         return True
     return there > here or (there == here and update.sequence > known.position.sequence)

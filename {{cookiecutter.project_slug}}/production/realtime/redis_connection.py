@@ -9,7 +9,6 @@ replaced by its owner.
 
 from __future__ import annotations
 
-import contextlib
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -105,8 +104,21 @@ class QueueClient:
         """Have a new client made by whoever asks next."""
         client, self._client = self._client, None
         if client is not None:
-            with contextlib.suppress(*QUEUE_ERRORS):
-                client.close()
+            _close_what_nobody_uses(client)
+
+
+def _close_what_nobody_uses(client: Any) -> None:
+    """Close the idle connections of a client that is given up.
+
+    Under those that other threads wait on, they would have no error of the queue, but one of a file that
+    is closed. These end with their client.
+    """
+    clients = [client]
+    if isinstance(client, RedisCluster):
+        nodes = client.get_nodes()  # type: ignore[no-untyped-call]
+        clients = [node.redis_connection for node in nodes if node.redis_connection]
+    for each in clients:
+        each.connection_pool.disconnect(inuse_connections=False)
 
 
 def is_stale(error: Exception) -> bool:

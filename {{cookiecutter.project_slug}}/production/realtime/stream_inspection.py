@@ -30,12 +30,10 @@ seal      hash: ``turn`` changes whenever anything was found or learned, ``serve
           what ``numbers`` holds of that, and ``length`` that of the stream
 """
 
+from production.realtime.history import REMEMBERED_ENDS
 from production.realtime.updates import OVERHEAD
 
 KEYS = ("stream", "numbers", "recent", "kept", "ids", "ends", "seal")
-
-EPOCHS = 32
-"""Epochs of a channel that ended, of which it is remembered how."""
 
 INSPECT = f"""
 local stream, numbers, recent, kept, ids, ends, seal = unpack(KEYS)
@@ -209,7 +207,7 @@ end
 local function end_epoch(channel, sequence, epoch, lost)
   local known = {{string.format('%s:%.0f:%s', epoch, sequence, lost)}}
   for item in string.gmatch(redis.call('HGET', ends, channel) or '', '%S+') do
-    if #known < {EPOCHS} then known[#known + 1] = item end
+    if #known < {REMEMBERED_ENDS} then known[#known + 1] = item end
   end
   redis.call('HSET', ends, channel, table.concat(known, ' '))
 end

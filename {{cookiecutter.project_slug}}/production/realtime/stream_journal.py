@@ -244,13 +244,10 @@ class StreamJournal:
     def _resume(self, client: Any) -> None:
         """Read what there is, and find out what has become of the stream since it was read last."""
         store = self._store(client)
-        told = [
-            (channel, epoch, confirmed)
-            for channel, by_epoch in list(self._confirmed.items())
-            for epoch, confirmed in list(by_epoch.items())
-        ]
+        # What is confirmed from now on may be news to the state.
+        told = {channel: {**by_epoch} for channel, by_epoch in list(self._confirmed.items())}
         state = store.state()
-        if testimonies := list(self._testimonies(state)):
+        if testimonies := list(self._testimonies(state, told)):
             _report(testimonies, state)
             store.testify(testimonies)
             state = store.state()
@@ -262,10 +259,10 @@ class StreamJournal:
             self._follower.note(channel, position)
         if self.followed and state.turn != self._turn:
             self._note_what_is_gone(state)
-        for channel, epoch, confirmed in told:
-            by_epoch = self._confirmed.get(channel, {})
-            if by_epoch.get(epoch) is confirmed:
-                del by_epoch[epoch]
+        for channel, by_epoch in told.items():
+            for epoch, confirmed in by_epoch.items():
+                if self._confirmed[channel].get(epoch) is confirmed:
+                    del self._confirmed[channel][epoch]
         self._cut_off = False
         with self._read:
             self.followed = True
@@ -273,19 +270,25 @@ class StreamJournal:
             self._had.note(state.entry)
             self._read.notify_all()
 
-    def _testimonies(self, state: State) -> Iterator[Testimony]:
-        """Yield what this process knows and the queue does not."""
+    def _testimonies(
+        self, state: State, told: dict[str, dict[str, Appended]]
+    ) -> Iterator[Testimony]:
+        """Yield what this process knows and the queue does not.
+
+        :param state: what the queue knows.
+        :param told: what had been confirmed before it was asked, by channel and epoch.
+        """
         for channel, position in state.positions.items():
-            confirmed = list(self._confirmed.get(channel, {}).values())
+            confirmed = list(told.get(channel, {}).values())
             highest: dict[str, int] = {}
             for known in (*(each.position for each in confirmed), self._follower.position(channel)):
                 if known.epoch:
                     highest[known.epoch] = max(known.sequence, highest.get(known.epoch, 0))
-            told = {position.epoch, *(end.epoch for end in state.ends.get(channel, ()))}
+            epochs = {position.epoch, *(end.epoch for end in state.ends.get(channel, ()))}
             for given, sequence in highest.items():
                 # An epoch that the queue has lost follows on one that it knows.
-                line = (each for each in self._follower.epochs(channel) if each in told)
-                epoch = given if given in told else next(line, given)
+                line = (each for each in self._follower.epochs(channel) if each in epochs)
+                epoch = given if given in epochs else next(line, given)
                 end = next((end for end in state.ends.get(channel, ()) if end.epoch == epoch), None)
                 behind = position.epoch == epoch and position.sequence < sequence
                 if behind or (end and (end.lost is None or end.lost < sequence)):
