@@ -127,6 +127,15 @@ class Watcher(threading.Thread):
         self.refresh()
         self.join(PATIENCE)
 
+    def surprise(self, count: int) -> str:
+        """Say how what came differs from the numbers up to one; an empty text if it does not."""
+        counts = Counter(self.sequences)
+        missing = [number for number in range(1, count + 1) if not counts[number]]
+        repeated = [number for number in counts if counts[number] > 1]
+        if not (missing or repeated or self.gaps):
+            return ""
+        return f"{missing} missing, {repeated} repeated, told of {self.gaps} on {self._transport}"
+
     def _follow(self, url: str) -> None:
         with contextlib.closing(connect(url, self._transport)) as client:
             self._client = client
@@ -224,19 +233,19 @@ def watching(
 
 def expect_everything(watchers: Sequence[Watcher], count: int) -> None:
     """Check that everyone received every message exactly once and in order."""
+
+    def surprises() -> list[str]:
+        return [f"{each.name}: {each.surprise(count)}" for each in watchers if each.surprise(count)]
+
     eventually(
         lambda: all(len(watcher.updates) >= count or watcher.fault for watcher in watchers),
-        what=lambda: f"{count} updates each, not {[len(each.updates) for each in watchers]}",
+        what=lambda: f"{count} updates each; {surprises()}",
     )
+    assert not [watcher.fault for watcher in watchers if watcher.fault]
+    assert not surprises(), surprises()
     for watcher in watchers:
-        assert watcher.fault is None, watcher.fault
-        counts = Counter(watcher.sequences)
-        missing = [number for number in range(1, count + 1) if not counts[number]]
-        repeated = [number for number in counts if counts[number] > 1]
-        assert not (missing or repeated), (missing, repeated, watcher.gaps)
         assert watcher.sequences == list(range(1, count + 1))
         assert [update["data"] for update in watcher.updates] == list(range(1, count + 1))
-        assert not watcher.gaps, watcher.gaps
 
 
 def all_have(watchers: Sequence[Watcher], count: int) -> Callable[[], bool]:

@@ -151,7 +151,10 @@ def test_nothing_is_lost_without_a_word_through_failovers(
             eventually(lambda: all_workers(served, is_well), "all workers are well")
         books.close()
         talk.end()
-        eventually(lambda: talk.lost == missed(served), "what is not heard is counted")
+        eventually(
+            lambda: talk.lost == missed(served),
+            lambda: f"what is not heard is counted: {talk.lost}, not {missed(served)}",
+        )
         assert set(talk.heard.values()) == {1}
         eventually(lambda: somebody_works(served), "one worker works")
         make_sure_that_turns_do_not_overlap(served)

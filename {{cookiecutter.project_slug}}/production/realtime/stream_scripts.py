@@ -33,7 +33,7 @@ local function next_number(channel, epoch, known, known_epoch)
     turn(true)
     sequence, since = position(channel)
   end
-  if sequence and doubts and since ~= token then
+  if sequence and doubts and since ~= token and not has_ended(channel, known_epoch) then
     turn_channel(channel, sequence, since, remembers)
     since = token
   end
@@ -103,9 +103,10 @@ return {said, results}
 )
 """Numbers messages and adds them to the stream; trims what is too much or too old.
 
-ARGV: the limits (messages, bytes, milliseconds, channels), ``1`` if the process has been cut off, so that
-others may know higher numbers than it and the queue do, then for each message its channel, its id, the epoch that the channel gets if it is new, its size in bytes, the highest number of the channel that
-is known and its epoch, the number of parts of its data and those. Returns the faults that were found,
+ARGV: the limits (messages, bytes, milliseconds, channels), ``1`` if the process has been cut off, so that others may
+know higher numbers than it and the queue do, unless the epoch that it knows has ended by now; then for each message
+its channel, its id, the epoch that the channel gets if it is new, its size in bytes, the highest number of the channel
+that is known and its epoch, the number of parts of its data and those. Returns the faults that were found,
 and for each message its sequence, epoch and entry; 0 where there was no room for another channel, and
 no entry where it is a repetition.
 """
