@@ -59,14 +59,18 @@ class Books:
     def close(self) -> None:
         """Publish no more, and check that nothing is lost without a word, comes twice or out of order."""
         self._stop()
-        eventually(lambda: not any(self._unsaid()), lambda: f"all is said; {self._unsaid()} is not")
+        eventually(
+            lambda: not any(self._unsaid()), lambda: f"all is said; {self._unsaid()} is not; {self}"
+        )
         clients = [_client_of(watcher) for watcher in self.watchers]
         self._ledger.check_words(clients)
         self._ledger.check_order(clients)
         assert not any(watcher.fault for watcher in self.watchers)
 
-    def _unsaid(self) -> list[set[Any]]:
-        return [self._ledger.unsaid(_client_of(watcher)) for watcher in self.watchers]
+    def _unsaid(self) -> list[dict[Any, int]]:
+        """Return what is unsaid to each watcher, with its number."""
+        unsaid = [self._ledger.unsaid(_client_of(watcher)) for watcher in self.watchers]
+        return [{data: self._ledger.confirmed[data] for data in each} for each in unsaid]
 
     def _stop(self) -> None:
         for publisher in self._publishers:

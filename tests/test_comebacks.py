@@ -58,8 +58,11 @@ class Publisher(threading.Thread):
         self.join()
 
 
-@pytest.mark.parametrize("comeback", COMEBACKS)
-def test_the_ledger_is_right(tmp_path: Path, comeback: str) -> None:
+NAMES = list(COMEBACKS)
+
+
+@pytest.mark.parametrize(("first", "then"), list(zip(NAMES, NAMES[-2:] + NAMES[:-2], strict=True)))
+def test_the_ledger_is_right(tmp_path: Path, first: str, then: str) -> None:
     with lined_up(tmp_path) as line, contextlib.ExitStack() as stack:
         processes = [Process(line.url) for _ in range(3)]
         for process in processes:
@@ -70,7 +73,7 @@ def test_the_ledger_is_right(tmp_path: Path, comeback: str) -> None:
         for publisher in publishers:
             publisher.start()
         late: list[Client] = []
-        for _ in range(ROUNDS):
+        for comeback in [first, then] * ROUNDS:
             grown(ledger, 15)
             # Who leaves now has been told of what was lost before.
             told, seen = [*live[0].gaps], [dict(update) for update in live[0].updates]
@@ -90,8 +93,6 @@ def test_the_ledger_is_right(tmp_path: Path, comeback: str) -> None:
         )
         ledger.check_words(everyone)
         ledger.check_order(everyone)
-        if comeback == "all that it was":
-            assert not any(client.gaps for client in everyone)
 
 
 def test_who_has_just_come_lets_those_who_remember_say_what_is_there(tmp_path: Path) -> None:

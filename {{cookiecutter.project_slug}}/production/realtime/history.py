@@ -242,6 +242,7 @@ class History:
         :return: those updates, if there are any.
         """
         known = self._channels.setdefault(channel, _Channel())
+        known.current = position.epoch
         seen = known.position
         gap = None
         if position.epoch != seen.epoch or position.sequence > seen.sequence or not known.runs:

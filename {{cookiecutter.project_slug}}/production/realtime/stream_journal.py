@@ -306,9 +306,9 @@ class StreamJournal:
 
         :return: what this process had under a number that is another update's in the stream.
         """
-        for channel, ends in state.ends.items():
+        for channel in {*state.positions, *state.ends}:
             current = state.positions.get(channel, Position()).epoch
-            self._follower.learn(channel, ends, current)
+            self._follower.learn(channel, state.ends.get(channel, ()), current)
         changed = state.turn != self._turn or state.entry < self._cursor
         cursor = START if changed else self._cursor
         take = self._follower.deliver if self.followed else self._follower.keep
