@@ -157,6 +157,16 @@ def test_what_is_there_of_an_epoch_that_ended_is_replayed(
     assert history.covers("a", seen) is (seen.epoch in "ef" and seen.sequence < 9)
 
 
+def test_who_has_only_heard_how_an_epoch_ended_does_not_know_what_is_in_it() -> None:
+    history = filled(ROOMY, 3)
+    history.learn("a", (End("e", 5, 5), End("f", 8, 8)), "g")
+    assert history.covers("a", Position(3, "e"))
+    for sequence, epoch in ((4, "e"), (6, "f"), (9, "g"), (1, "x")):
+        assert not history.covers("a", Position(sequence, epoch))
+    history.add(update(4))
+    assert history.covers("a", Position(4, "e"))
+
+
 def test_what_turns_out_to_be_lost_later_is_said_once() -> None:
     history = turned(5, 5, range(6, 8))
     assert history.learn("a", (End("e", 5, 8),), "f") == Gap(6, 8)

@@ -139,6 +139,20 @@ def test_who_comes_when_all_others_have_left_knows_what_they_had(tmp_path: Path)
         assert returning(process(), client.updates[:2]).gaps == [(5, None)]
 
 
+def test_who_has_not_read_the_queue_yet_takes_no_one_in(tmp_path: Path) -> None:
+    with lined_up(tmp_path) as line, contextlib.ExitStack() as stack:
+        first = Process(line.url)
+        stack.callback(first.close)
+        first.publish(CHANNEL, "kept")
+        line.link.swallow_everything()
+        newcomer = Process(line.url)
+        stack.callback(newcomer.close)
+        with pytest.raises(Unavailable):
+            newcomer.client(CHANNEL)
+        line.link.carry()
+        assert returning(newcomer, []).data == ["kept"]
+
+
 @pytest.mark.parametrize("times", [REMEMBERED_ENDS // 2, REMEMBERED_ENDS + 8])
 def test_a_queue_may_come_back_again_and_again(tmp_path: Path, times: int) -> None:
     with lined_up(tmp_path) as line, contextlib.ExitStack() as stack:

@@ -304,7 +304,7 @@ class Channels:
             self._journal.catch_up()
         except Unavailable:
             with self._lock:
-                if not self._history.covers(channel, seen):
+                if not (self._journal.followed and self._history.covers(channel, seen)):
                     raise
 
     def _await_room(self, sid: str) -> None:

@@ -276,9 +276,11 @@ class History:
     def covers(self, channel: str, seen: Position) -> bool:
         """Tell whether a position lies on the way that this process saw the channel take."""
         known = self._channels.get(channel) or _Channel()
-        if seen.epoch in ("", known.position.epoch):
-            return seen.sequence <= known.position.sequence
-        return known.end_of(seen.epoch) is not None
+        here = known.rank(known.position.epoch)
+        there = known.rank(seen.epoch) if seen.epoch else here
+        if here is None or there is None or there > here:
+            return False
+        return there < here or seen.sequence <= known.position.sequence
 
     def missed(self, channel: str, seen: Position, max_updates: int, max_bytes: int) -> Missed:
         """Return what follows on a position, up to the next hole or epoch.
