@@ -192,6 +192,8 @@ def test_whatever_becomes_of_the_keys(scene: Scene, way: str, is_cut_off: bool) 
         scene.publish(first, 4)
         if is_cut_off:
             WAYS[way](scene, before)
+            link.lead_to(scene.queue.port)
+            eventually(lambda: second.outage.faults, "it knows that it is cut off")
             link.carry()
             link.lead_to(scene.queue.port)
             scene.publish(second)

@@ -233,11 +233,12 @@ class StreamJournal:
                 while True:
                     self._read_on(client)
             except QUEUE_ERRORS as error:
+                self._cut_off = self.followed
                 self._outage.begin(READING, error)
             except Exception:
                 # Whatever it was: a worker that has stopped to read serves silence.
+                self._cut_off = self.followed
                 log.exception("the channels' reader failed")
-            self._cut_off = self.followed
             client = _drop(client)
             self._server.sleep(next(pauses))
 
