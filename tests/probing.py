@@ -54,6 +54,11 @@ def named(steps: Steps, verdict: str) -> set[str]:
     return {name for name, step in steps.items() if step["verdict"] == verdict}
 
 
+def troubles(steps: Steps) -> dict[str, str]:
+    """Return what the steps that did not pass have seen."""
+    return {name: step["seen"] for name, step in steps.items() if step["verdict"] != "passed"}
+
+
 @contextlib.contextmanager
 def plain_app(log_path: Path, *command: str) -> Iterator[str]:
     """Serve ``apps/plain.py`` and return its URL.

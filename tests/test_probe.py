@@ -31,6 +31,7 @@ from probing import (
     probed,
     report,
     site,
+    troubles,
 )
 from production.doctor.cli import main
 from production.doctor.probe.display import Display
@@ -42,6 +43,7 @@ from production.doctor.probe.wire.faults import Cut
 from production.doctor.probe.wire.websocket import WebSocket
 from proxies import nginx
 from queues import running
+from rawclient import http
 from routed import wait_for_workers
 from served import ServedProject
 from waiting import PATIENCE, eventually
@@ -55,6 +57,11 @@ ALWAYS_OPEN = {"tls"}
 Start = Callable[..., ServedProject]
 
 
+def ready(url: str) -> bool:
+    """Tell whether a service says that it is ready, however often it is asked."""
+    return all(http("GET", f"{url}/health/ready").status == 200 for _ in range(20))
+
+
 def only(*steps: str) -> tuple[str, str]:
     """Return the arguments that leave out all other steps."""
     return "--skip", ",".join(name for name in NAMES if name not in steps)
@@ -66,8 +73,8 @@ def only(*steps: str) -> tuple[str, str]:
 @pytest.mark.parametrize("mode", ASYNC_MODES)
 def test_a_generated_service_has_no_fault(service: Start, mode: str) -> None:
     status, steps, _ = report(service(mode).url, *NOT_IDLE)
-    assert named(steps, "failed") == set(), steps
-    assert named(steps, "could not tell") == ALWAYS_OPEN | {"processes"}, steps
+    assert named(steps, "failed") == set(), troubles(steps)
+    assert named(steps, "could not tell") == ALWAYS_OPEN | {"processes"}, troubles(steps)
     assert status == 0
 
 
@@ -75,8 +82,9 @@ def test_several_workers_pass_every_step(service: Start, message_queue: str) -> 
     environment = {"WEB_CONCURRENCY": "2", "REDIS_URL": message_queue, "PING_INTERVAL": "1"}
     served = service("gevent", **environment)
     wait_for_workers(served, 2)
+    eventually(lambda: ready(served.url), "all workers are ready")
     steps = probed(served.url, "--idle", "3")
-    assert named(steps, "passed") == set(NAMES) - ALWAYS_OPEN, steps
+    assert named(steps, "passed") == set(NAMES) - ALWAYS_OPEN, troubles(steps)
     assert steps["idle"]["figures"]["pings"] >= 1
     assert steps["processes"]["figures"]["workers"] == 2
     assert {"median", "p95", "max", "jitter"} <= steps["round-trip"]["figures"].keys()
@@ -91,20 +99,20 @@ def test_a_queue_that_hangs_is_named(service: Start, tmp_path: Path) -> None:
         chosen = only("handshake", "websocket", "joining", "processes")
         steps = probed(served.url, "--timeout", "2", *chosen)
         valkey.thaw()
-    assert named(steps, "failed") == {"processes"}, steps
+    assert named(steps, "failed") == {"processes"}, troubles(steps)
     assert "do not hear each other" in steps["processes"]["cause"]
 
 
 def test_a_service_without_long_polling_is_no_failure(service: Start) -> None:
     steps = probed(service("threading", TRANSPORTS="websocket").url, *NOT_IDLE)
-    assert named(steps, "failed") == set(), steps
+    assert named(steps, "failed") == set(), troubles(steps)
     assert "WebSockets only" in steps["handshake"]["cause"]
     assert steps["websocket"]["verdict"] == "passed"
 
 
 def test_a_service_without_websockets_is_told_so(service: Start) -> None:
     steps = probed(service("threading", TRANSPORTS="polling").url, *NOT_IDLE)
-    assert named(steps, "failed") == {"upgrade", "websocket"}, steps
+    assert named(steps, "failed") == {"upgrade", "websocket"}, troubles(steps)
     assert "does not have the WebSocket transport" in steps["upgrade"]["cause"]
     assert "does not have the WebSocket transport" in steps["websocket"]["cause"]
     assert steps["refreshes"]["verdict"] == "passed"
@@ -130,7 +138,7 @@ def test_the_development_server_is_named(
     development_report: tuple[int, Steps, dict[str, Any]],
 ) -> None:
     status, steps, _ = development_report
-    assert named(steps, "failed") == {"server"}, steps
+    assert named(steps, "failed") == {"server"}, troubles(steps)
     assert "Werkzeug" in steps["server"]["seen"]
     assert "gunicorn" in steps["server"]["fix"]
     assert named(steps, "could not tell") == ALWAYS_OPEN | {
@@ -155,7 +163,7 @@ def test_a_token_opens_the_namespace_and_is_not_written(development_server: str)
     assert "--token" in steps["joining"]["fix"]
     assert steps["refreshes"]["verdict"] == "could not tell"
     _, steps, document = report(development_server, *arguments, "--token", "open sesame")
-    assert named(steps, "passed") == {"websocket", "joining", "refreshes"}, steps
+    assert named(steps, "passed") == {"websocket", "joining", "refreshes"}, troubles(steps)
     assert "sesame" not in str(document)
 
 
@@ -194,7 +202,7 @@ def behind(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 def test_missing_upgrade_headers_are_named(service: Start, behind: Callable[..., str]) -> None:
     steps = probed(behind(service("threading").url, HOST), *NOT_IDLE)
-    assert named(steps, "failed") == {"upgrade", "websocket"}, steps
+    assert named(steps, "failed") == {"upgrade", "websocket"}, troubles(steps)
     for name in ("upgrade", "websocket"):
         assert "`Upgrade` and `Connection` headers" in steps[name]["cause"], steps[name]
         assert "proxy_set_header Upgrade" in steps[name]["fix"]
@@ -208,7 +216,7 @@ def test_an_origin_that_a_proxy_changes_is_named(
     # $host is without the port.
     url = behind(service("threading").url, "proxy_set_header Host $host;", UPGRADING)
     steps = probed(url, *NOT_IDLE)
-    assert named(steps, "failed") == {"origin"}, steps
+    assert named(steps, "failed") == {"origin"}, troubles(steps)
     assert f"With Origin: {url}" in steps["origin"]["seen"]
     assert "proxy_set_header Host $http_host" in steps["origin"]["fix"]
 
@@ -230,9 +238,9 @@ def test_a_proxy_that_cuts_silent_sessions_is_named(
 ) -> None:
     url = behind(service("threading").url, HOST, UPGRADING, "proxy_read_timeout 5s;")
     steps = probed(url, *only("handshake", "polling", "websocket", "idle"))
-    assert named(steps, "failed") == {"idle"}, steps
+    assert named(steps, "failed") == {"idle"}, troubles(steps)
     seconds = re.search(r"After (\d+\.\d) s of silence", steps["idle"]["seen"])
-    assert seconds is not None, steps
+    assert seconds is not None, troubles(steps)
     assert float(seconds[1]) >= 4.9
     assert "the service pings only every 25 s" in steps["idle"]["cause"]
     assert "above 45 s" in steps["idle"]["fix"]
@@ -265,7 +273,7 @@ upstream hosts {{
     text = upstream + site(port, "http://hosts", HOST, UPGRADING)
     with nginx(tmp_path, text, port) as url:
         steps = probed(url, *only("handshake", "polling"), *FEW)
-    assert steps["polling"]["verdict"] == "passed", steps
+    assert steps["polling"]["verdict"] == "passed", troubles(steps)
     assert "thanks to a cookie" in steps["polling"]["seen"]
 
 
@@ -326,7 +334,7 @@ UPGRADE_ANSWERS = {
 def test_an_answer_to_a_websocket_is_explained(answer: Canned, cause: str) -> None:
     with answering(answer.raw()) as port:
         steps = probed(f"127.0.0.1:{port}", *only("websocket"))
-    assert cause in steps["websocket"]["cause"], steps
+    assert cause in steps["websocket"]["cause"], troubles(steps)
 
 
 def test_a_page_with_a_fixed_address_is_named() -> None:
@@ -408,7 +416,7 @@ def tls_steps(authority: trustme.CA, name: str, days: float, *arguments: str) ->
 
 def test_a_valid_certificate_passes(authority: trustme.CA) -> None:
     steps = tls_steps(authority, "127.0.0.1", 60.5)
-    assert named(steps, "passed") == {"tls", "http"}, steps
+    assert named(steps, "passed") == {"tls", "http"}, troubles(steps)
     assert "another 60 days" in steps["tls"]["seen"]
 
 
@@ -450,7 +458,7 @@ def test_a_service_behind_tls_has_no_fault(
     )
     with nginx(tmp_path, text, port):
         steps = probed(f"https://127.0.0.1:{port}", *NOT_IDLE)
-        assert named(steps, "failed") == set(), steps
+        assert named(steps, "failed") == set(), troubles(steps)
         assert named(steps, "could not tell") == {"server", "processes"}
         plain = probed(f"http://127.0.0.1:{port}")
     assert "speaks TLS" in plain["http"]["cause"]
