@@ -28,8 +28,7 @@ from test_failover import (
     Talk,
     all_workers,
     is_well,
-    make_sure_that_turns_do_not_overlap,
-    missed,
+    make_sure_that_nothing_is_lost_without_a_word,
     service,
     somebody_works,
 )
@@ -149,16 +148,7 @@ def test_nothing_is_lost_without_a_word_through_failovers(
             FAULTS[fault](failing)
             books.grow(100)
             eventually(lambda: all_workers(served, is_well), "all workers are well")
-        books.close()
-        talk.end()
-        eventually(
-            lambda: talk.lost == missed(served),
-            lambda: f"what is not heard is counted: {talk.lost}, not {missed(served)}",
-        )
-        assert set(talk.heard.values()) == {1}
-        eventually(lambda: somebody_works(served), "one worker works")
-        make_sure_that_turns_do_not_overlap(served)
-        assert "Traceback" not in served.log_text()
+        make_sure_that_nothing_is_lost_without_a_word(served, talk, books)
         print(f"{talk.emitted} emitted, {talk.lost} lost and said; {books}")
 
 

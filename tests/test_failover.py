@@ -130,6 +130,22 @@ def make_sure_that_turns_do_not_overlap(served: ServedProject) -> None:
     assert all(before[1] < after[1] for before, after in itertools.pairwise(begun))
 
 
+def make_sure_that_nothing_is_lost_without_a_word(
+    served: ServedProject, talk: Talk, books: Books
+) -> None:
+    """Check what came of all that was published and emitted, and who worked meanwhile."""
+    books.close()
+    talk.end()
+    eventually(
+        lambda: talk.lost == missed(served),
+        lambda: f"what is not heard is counted: {talk.lost}, not {missed(served)}",
+    )
+    assert set(talk.heard.values()) == {1}
+    eventually(lambda: somebody_works(served), "one worker works")
+    make_sure_that_turns_do_not_overlap(served)
+    assert "Traceback" not in served.log_text()
+
+
 def listeners(server: Valkey) -> int:
     """How many workers listen to a server."""
     with server.client as client:
@@ -166,17 +182,12 @@ def test_a_planned_switch_is_heard_before_the_old_primary_steps_down(
         eventually(lambda: listeners(watched.primary) == WORKERS, "the workers are there")
         eventually(lambda: all_workers(served, is_well), "all workers are well")
         books.grow(30)
-        books.close()
-        emitter.emit("said", -1, to="talk")
-        eventually(lambda: talk.heard[-1] == 1, "what others emit is heard")
         talk.end()
+        emitter.emit("said", -1, to="talk")
         talk.emitted += 1
-        eventually(lambda: talk.lost == missed(served), "what is not heard is counted")
-        assert set(talk.heard.values()) == {1}
-        eventually(lambda: somebody_works(served), "one worker works")
-        make_sure_that_turns_do_not_overlap(served)
+        eventually(lambda: talk.heard[-1] == 1, "what others emit is heard")
+        make_sure_that_nothing_is_lost_without_a_word(served, talk, books)
         eventually(lambda: not under_way(served), "the outage is over")
-        assert "Traceback" not in served.log_text()
 
 
 @pytest.mark.parametrize(("mode", "planned"), [("eventlet", True), ("threading", False)])
@@ -204,16 +215,11 @@ def test_after_a_failover_of_a_cluster_the_first_call_of_each_part_succeeds(
         eventually(lambda: all_workers(served, is_well), "all workers are well")
         assert presence_everywhere(served)
         books.grow(30)
-        books.close()
-        emitter.emit("said", -1, to="talk")
-        eventually(lambda: talk.heard[-1] == 1, "what others emit is heard")
         talk.end()
+        emitter.emit("said", -1, to="talk")
         talk.emitted += 1
-        eventually(lambda: talk.lost == missed(served), "what is not heard is counted")
-        assert set(talk.heard.values()) == {1}
-        eventually(lambda: somebody_works(served), "one worker works")
-        make_sure_that_turns_do_not_overlap(served)
-        assert "Traceback" not in served.log_text()
+        eventually(lambda: talk.heard[-1] == 1, "what others emit is heard")
+        make_sure_that_nothing_is_lost_without_a_word(served, talk, books)
 
 
 def presence_everywhere(served: ServedProject) -> bool:
