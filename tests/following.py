@@ -8,7 +8,8 @@ import socket
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from rawclient import (
@@ -205,12 +206,18 @@ class Publisher(threading.Thread):
             self._pause.wait(RETRY)
 
 
-def post(url: str, channel: str, data: Any, message_id: str = "") -> Response:
+def post(
+    url: str,
+    channel: str,
+    data: Any,
+    message_id: str = "",
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Response:
     """Publish over HTTP."""
-    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    sent = {"Content-Type": "application/json", "Accept": "application/json", **headers}
     if message_id:
-        headers["Idempotency-Key"] = message_id
-    return http("POST", f"{url}/api/channels/{channel}", str(data).encode(), headers=headers)
+        sent["Idempotency-Key"] = message_id
+    return http("POST", f"{url}/api/channels/{channel}", str(data).encode(), headers=sent)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from following import post
 from production.realtime.creations import Creator, LocalCreations, SharedCreations
 from production.realtime.errors import Rejected
 from queues import running
-from rawclient import RawWebSocket, open_websocket
+from rawclient import RawWebSocket, Response, open_websocket
 from served import ServedProject, serve
 
 PER_SESSION, PER_ADDRESS = 20, 60
@@ -32,6 +32,7 @@ def served(
     settings = {
         "MAX_CHANNELS_PER_SESSION": str(PER_SESSION),
         "MAX_CHANNELS_PER_ADDRESS": str(PER_ADDRESS),
+        "TRUSTED_PROXIES": "1",
     }
     with contextlib.ExitStack() as stack:
         if request.param == "two-workers":
@@ -40,21 +41,44 @@ def served(
         yield stack.enter_context(serve(bake(), directory / "service.log", **settings))
 
 
-@contextlib.contextmanager
-def client_of(served: ServedProject) -> Iterator[RawWebSocket]:
-    with contextlib.closing(open_websocket(served.url)) as client:
-        client.connect_namespace()
-        yield client
+class House:
+    """Clients of a service that have one address.
+
+    :param served: the service.
+    :param address: the address.
+    """
+
+    def __init__(self, served: ServedProject, address: str) -> None:
+        self._url = served.url
+        self._headers = {"X-Forwarded-For": address}
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[RawWebSocket]:
+        """Connect a client until the block ends."""
+        with contextlib.closing(open_websocket(self._url, headers=self._headers)) as client:
+            client.connect_namespace()
+            yield client
+
+    def post(self, channel: str, data: int) -> Response:
+        """Publish over HTTP."""
+        return post(self._url, channel, data, headers=self._headers)
+
+
+@pytest.fixture
+def house(served: ServedProject) -> House:
+    """Return an address that nobody else has."""
+    return House(served, f"10.0.0.{next(_houses)}")
+
+
+_houses = itertools.count(1)
 
 
 def begin(client: RawWebSocket, name: str) -> Any:
     return client.call("publish", {"channel": name, "data": "x" * 50})
 
 
-def test_a_client_that_begins_channel_after_channel_is_felt_by_nobody(
-    served: ServedProject,
-) -> None:
-    with client_of(served) as other, client_of(served) as greedy:
+def test_a_client_that_begins_channel_after_channel_is_felt_by_nobody(house: House) -> None:
+    with house.client() as other, house.client() as greedy:
         for number in range(3):
             assert begin(other, "quiet")["sequence"] == number + 1
         answers = [begin(greedy, f"greedy-{number}") for number in range(10 * PER_SESSION)]
@@ -69,25 +93,21 @@ def test_a_client_that_begins_channel_after_channel_is_felt_by_nobody(
         assert (answer["replayed"], answer["gaps"]) == ({"quiet": 4}, {})
 
 
-def test_an_address_that_posts_channel_after_channel_is_told_to_wait(
-    served: ServedProject,
-) -> None:
-    answers = [post(served.url, f"posted-{number}", 1) for number in range(PER_ADDRESS + 5)]
+def test_an_address_that_posts_channel_after_channel_is_told_to_wait(house: House) -> None:
+    answers = [house.post(f"posted-{number}", 1) for number in range(PER_ADDRESS + 5)]
     assert [answer.status for answer in answers] == [202] * PER_ADDRESS + [429] * 5
     problem = answers[-1]
     assert problem.json()["code"] == "too_many"
     assert int(problem.headers["retry-after"]) > 0
-    assert post(served.url, "posted-0", 2).status == 202
-    with client_of(served) as other:
+    assert house.post("posted-0", 2).status == 202
+    with house.client() as other:
         assert begin(other, "not-posted")["ok"]
 
 
-def test_a_session_that_comes_back_again_and_again_counts_for_its_address(
-    served: ServedProject,
-) -> None:
+def test_a_session_that_comes_back_again_and_again_counts_for_its_address(house: House) -> None:
     begun = 0
     for turn in itertools.count():
-        with client_of(served) as client:
+        with house.client() as client:
             accepted = [begin(client, f"t{turn}-{n}")["ok"] for n in range(PER_SESSION)]
         begun += sum(accepted)
         if not all(accepted):
