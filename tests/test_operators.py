@@ -79,14 +79,15 @@ def watching(url: str, **options: Any) -> Iterator[Watcher]:
         client.disconnect()
 
 
-def refusal(url: str, namespace: str = "/ops", **auth: Any) -> Any:
+def refusal(url: str, namespace: str = "/ops", address: str = "127.0.0.1", **auth: Any) -> Any:
     """Return what a client is told that is not let in."""
+    headers = {"X-Forwarded-For": address}
     told: list[Any] = []
     client = socketio.Client()
     client.on("connect_error", told.append, namespace=namespace)
     try:
         with pytest.raises(socketio.exceptions.ConnectionError):
-            client.connect(url, namespaces=[namespace], auth=auth)
+            client.connect(url, headers, namespaces=[namespace], auth=auth)
         return eventually(lambda: told, "it is said why")[0]
     finally:
         client.disconnect()
@@ -105,6 +106,7 @@ def chatty(
         PYTHONPATH=str(APPS),
         OPERATOR_TOKEN=TOKEN,
         ADMIN_UI="production",
+        TRUSTED_PROXIES="1",
     ) as served:
         yield served
 
@@ -226,12 +228,12 @@ def test_the_guards_of_an_adopted_app_keep_no_operator_out(tmp_path: Path) -> No
 
 
 def test_who_guesses_has_to_wait(chatty: ServedProject) -> None:
-    """It comes last: the address has to wait in whatever would come after it, too."""
+    address = "192.0.2.1"
     mark = LogMark(chatty)
-    while (code := refusal(chatty.url, token="guess")["data"]["code"]) == "token":
+    while (code := refusal(chatty.url, address=address, token="guess")["data"]["code"]) == "token":
         pass
     assert code == "too_many"
-    assert refusal(chatty.url, token=TOKEN)["data"] == {"code": "too_many"}
+    assert refusal(chatty.url, address=address, token=TOKEN)["data"] == {"code": "too_many"}
     assert [each["event"] for each in mark.loud()] == ["wrong operator tokens"]
     assert "guess" not in chatty.log_text()
     assert TOKEN not in chatty.log_text()
