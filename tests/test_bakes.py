@@ -73,13 +73,19 @@ def test_its_requirements_are_what_is_tested_here(project: BakedProject) -> None
         assert version(requirement.name) in requirement.specifier
 
 
+@pytest.fixture
+def fresh_project(tmp_path: Path) -> BakedProject:
+    """A project in a directory whose name has a space, in which the Makefile may do as it likes."""
+    return generate(tmp_path / "fresh copy", {"description": ODD_TEXT})
+
+
 @pytest.fixture(scope="module")
-def fresh_project(tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
-    """A project in a directory whose name has a space, in which the Makefile may do as it likes.
+def installed_project(tmp_path_factory: pytest.TempPathFactory) -> BakedProject:
+    """A project that tests install into, one after the other: what there is takes no time.
 
     Of one mode: what the others install is installed for all the other tests.
     """
-    return generate(tmp_path_factory.mktemp("fresh copy") / "output", {"description": ODD_TEXT})
+    return generate(tmp_path_factory.mktemp("installed copy"), {"description": ODD_TEXT})
 
 
 def listed_by_git(project: BakedProject, *options: str) -> list[str]:
@@ -152,25 +158,26 @@ class TestMakefile:
         shutil.rmtree(fresh_project.path / vendor)
 
     @pytest.mark.slow
-    def test_install_lint_and_test_work_from_nothing(self, fresh_project: BakedProject) -> None:
-        make(fresh_project, "install")
+    def test_install_lint_and_test_work_from_nothing(self, installed_project: BakedProject) -> None:
+        make(installed_project, "clean")
+        make(installed_project, "install")
         for lock in ("requirements.txt", "requirements-dev.txt"):
-            assert "://" not in fresh_project.text(lock)
-        make(fresh_project, "lint")
-        make(fresh_project, "test")
+            assert "://" not in installed_project.text(lock)
+        make(installed_project, "lint")
+        make(installed_project, "test")
 
     @pytest.mark.slow
-    def test_a_second_installation_has_nothing_to_do(self, fresh_project: BakedProject) -> None:
-        make(fresh_project, "install")
-        assert "Nothing to be done" in make(fresh_project, "install")
+    def test_a_second_installation_has_nothing_to_do(self, installed_project: BakedProject) -> None:
+        make(installed_project, "install")
+        assert "Nothing to be done" in make(installed_project, "install")
 
     @pytest.mark.slow
     def test_what_was_installed_and_cached_is_ignored_by_git_and_removed_by_clean(
-        self, fresh_project: BakedProject, requires: Callable[[str], str]
+        self, installed_project: BakedProject, requires: Callable[[str], str]
     ) -> None:
         requires("git")
-        make(fresh_project, "install")
-        to_commit = listed_by_git(fresh_project)
-        make(fresh_project, "clean")
-        assert to_commit == listed_by_git(fresh_project)
-        assert listed_by_git(fresh_project, "--ignored") == [".env"]
+        make(installed_project, "install")
+        to_commit = listed_by_git(installed_project)
+        make(installed_project, "clean")
+        assert to_commit == listed_by_git(installed_project)
+        assert listed_by_git(installed_project, "--ignored") == [".env"]

@@ -166,10 +166,10 @@ def test_a_queue_may_come_back_again_and_again(tmp_path: Path, times: int) -> No
             return data in ledger.confirmed
 
         for number in range(times):
-            assert publish(f"before {number}")
+            eventually(partial(publish, f"before {number}"), "the queue takes messages")
             line.restart()
             eventually(partial(publish, f"after {number}"), "the queue takes messages again")
-        eventually(lambda: len(live.updates) == 2 * times, "all came")
+        eventually(lambda: len(live.updates) == 2 * times, lambda: f"all came: {live}")
         newcomer = Process(line.url)
         stack.callback(newcomer.close)
         seen = range(0, 2 * times + 1, 5)

@@ -76,7 +76,7 @@ def test_it_leaves_when_its_terminal_is_closed(in_terminal: InTerminal) -> None:
 
 def test_a_reload_is_one_while_the_terminal_is_there(in_terminal: InTerminal) -> None:
     service = in_terminal
-    (before,) = _children(service.process.pid)
+    (before,) = eventually(lambda: _children(service.process.pid), "it has a worker")
     service.process.send_signal(signal.SIGHUP)
     eventually(lambda: before not in _children(service.process.pid), "it has a new worker")
     assert service.accepts()
