@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
+
 from observing import Service
 from waiting import eventually
 
@@ -19,8 +21,13 @@ def records(service: Service, event: str) -> list[dict[str, Any]]:
 
 
 def under_way(service: Service) -> bool:
-    """Tell whether an outage has begun that is not over."""
-    return len(records(service, LOST)) != len(records(service, BACK))
+    """Tell whether an outage has begun that is not over, in a process that lives."""
+    last = {
+        record["process"]: record["event"]
+        for record in service.records()
+        if record["event"] in {LOST, BACK}
+    }
+    return any(event == LOST and psutil.pid_exists(process) for process, event in last.items())
 
 
 @contextlib.contextmanager

@@ -235,6 +235,8 @@ def test_the_command_explains_itself(bake: Bake) -> None:
     assert "--to ROOM" in output
 
 
+# In the process of a test that has used eventlet, the fork warns.
+@pytest.mark.filterwarnings("ignore:Using fork")
 def test_an_emitter_is_used_by_threads_and_after_a_fork(
     valkey: Valkey, published: Callable[[], Any]
 ) -> None:

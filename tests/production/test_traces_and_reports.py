@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog
 from flask import Flask
 from flask_socketio import SocketIO
 
 import production
+from production.observe.reports import tell_what_is_pending
 from production.refusal import ConfigurationError
 from production.settings import Settings, load_settings
 
@@ -75,3 +77,10 @@ def test_nothing_is_imported_unless_it_is_asked_for() -> None:
         [sys.executable, "-B", "-c", START], cwd=LAYER, capture_output=True, text=True, check=True
     )
     assert started.stdout.splitlines()[-1] == "[]"
+
+
+def test_reports_that_are_left_at_the_end_are_one_line_of_the_log() -> None:
+    with structlog.testing.capture_logs() as lines:
+        tell_what_is_pending(1, 2.0)
+    (line,) = lines
+    assert (line["log_level"], line["reports"], line["timeout"]) == ("info", 1, 2.0)

@@ -9,12 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from production.observe.current import current_fields
 from production.realtime.errors import answer_error
 from production.refusal import ConfigurationError
 
 if TYPE_CHECKING:
     from production.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
 def init(server: Any, settings: Settings) -> None:
@@ -28,6 +32,7 @@ def init(server: Any, settings: Settings) -> None:
         return
     try:
         import sentry_sdk
+        from sentry_sdk.integrations.atexit import AtexitIntegration
         from sentry_sdk.integrations.logging import ignore_logger
         from sentry_sdk.utils import BadDsn
     except ImportError as error:
@@ -46,6 +51,7 @@ def init(server: Any, settings: Settings) -> None:
                 ignore_errors=[StopIteration],
                 # Each long poll would count as a visit.
                 auto_session_tracking=False,
+                integrations=[AtexitIntegration(callback=tell_what_is_pending)],
             )
         except BadDsn:
             raise ConfigurationError(
@@ -56,6 +62,15 @@ def init(server: Any, settings: Settings) -> None:
     ignore_logger(answer_error.__module__)
     server.event_watchers.append(scope)
     server.error_watchers.append(sentry_sdk.capture_exception)
+
+
+def tell_what_is_pending(pending: int, timeout: float) -> None:
+    """Log that the process waits for its last reports, for which Sentry would print three lines.
+
+    :param pending: how many there are.
+    :param timeout: how many seconds it waits.
+    """
+    log.info("the last reports are sent", reports=pending, timeout=timeout)
 
 
 @contextmanager
