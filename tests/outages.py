@@ -34,20 +34,21 @@ def under_way(service: Service) -> bool:
 def one_outage(*services: Service) -> Iterator[list[dict[str, Any]]]:
     """Expect that each service logs the beginning and the end of one outage; keep the ends."""
     eventually(lambda: not any(map(under_way, services)), "no outage is under way")
-    before = [len(records(service, LOST)) for service in services]
+    before = [(len(records(service, LOST)), len(records(service, BACK))) for service in services]
     ends: list[dict[str, Any]] = []
     yield ends
     ends.extend(map(_end_of_one, services, before))
 
 
-def _end_of_one(service: Service, before: int) -> dict[str, Any]:
-    """Wait for the end of the one outage after those before, and return its record."""
+def _end_of_one(service: Service, before: tuple[int, int]) -> dict[str, Any]:
+    """Wait for the end of the one outage after those that began and ended before, and return its record."""
+    lost, back = before
     eventually(
-        lambda: len(records(service, BACK)) > before,
+        lambda: len(records(service, BACK)) > back,
         what=lambda: f"the outage ends:\n{service.log_text()}",
     )
-    (began,) = records(service, LOST)[before:]
-    (ended,) = records(service, BACK)[before:]
+    (began,) = records(service, LOST)[lost:]
+    (ended,) = records(service, BACK)[back:]
     assert began["level"] == "error"
     assert began["reason"]
     return ended
