@@ -156,6 +156,9 @@ class Channels:
         room_of(channel)
         if seen is not None:
             self._catch_up(channel, seen)
+        elif not self._journal.followed:
+            # What is read until then is the beginning, and sent to nobody.
+            self._journal.catch_up()
         key = (sid, channel)
         with self._lock:
             if seen is None or key in self._joining or self._watches(sid, channel):
