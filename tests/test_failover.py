@@ -92,6 +92,13 @@ class Talk:
         self._ended.set()
         self._thread.join()
 
+    def end_with(self, emitter: Emitter) -> None:
+        """Let another program emit the last number, which has to be heard."""
+        self.end()
+        emitter.emit("said", -1, to="talk")
+        self.emitted += 1
+        eventually(lambda: self.heard[-1] == 1, "what others emit is heard")
+
     @property
     def lost(self) -> int:
         """How many of the numbers have not been heard."""
@@ -182,10 +189,7 @@ def test_a_planned_switch_is_heard_before_the_old_primary_steps_down(
         eventually(lambda: listeners(watched.primary) == WORKERS, "the workers are there")
         eventually(lambda: all_workers(served, is_well), "all workers are well")
         books.grow(30)
-        talk.end()
-        emitter.emit("said", -1, to="talk")
-        talk.emitted += 1
-        eventually(lambda: talk.heard[-1] == 1, "what others emit is heard")
+        talk.end_with(emitter)
         make_sure_that_nothing_is_lost_without_a_word(served, talk, books)
         eventually(lambda: not under_way(served), "the outage is over")
 
@@ -215,10 +219,7 @@ def test_after_a_failover_of_a_cluster_the_first_call_of_each_part_succeeds(
         eventually(lambda: all_workers(served, is_well), "all workers are well")
         assert presence_everywhere(served)
         books.grow(30)
-        talk.end()
-        emitter.emit("said", -1, to="talk")
-        talk.emitted += 1
-        eventually(lambda: talk.heard[-1] == 1, "what others emit is heard")
+        talk.end_with(emitter)
         make_sure_that_nothing_is_lost_without_a_word(served, talk, books)
 
 
