@@ -45,11 +45,10 @@ def resume(channels: Collection[str], seen: Mapping[str, Position]) -> dict[str,
         channel: _channels().resume(_session(), channel, seen.get(channel))
         for channel in dict.fromkeys(channels)
     }
-    known = {name: one.position for name, one in started.items() if one.position}
     return {
         "channels": subscriptions(),
-        "sequences": {name: position.sequence for name, position in known.items()},
-        "epochs": {name: position.epoch for name, position in known.items()},
+        "sequences": {name: one.position.sequence for name, one in started.items()},
+        "epochs": {name: one.position.epoch for name, one in started.items()},
         "replayed": {name: started[name].replayed for name in started if name in seen},
         "gaps": {
             name: {"from": one.gap.first, "to": one.gap.last}

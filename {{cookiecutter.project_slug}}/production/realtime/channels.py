@@ -59,12 +59,12 @@ PATIENCE = 0.01
 class Subscription:
     """What a session was given when it began to watch a channel.
 
-    :param position: where the live updates follow on; nothing if this process does not know yet.
+    :param position: where the live updates follow on.
     :param replayed: how many updates it had missed and was sent.
     :param gap: those that it missed and that are no longer kept.
     """
 
-    position: Position | None
+    position: Position
     replayed: int = 0
     gap: Gap | None = None
 
@@ -163,8 +163,7 @@ class Channels:
         with self._lock:
             if seen is None or key in self._joining or self._watches(sid, channel):
                 self._join(sid, channel)
-                known = self._journal.followed
-                return Subscription(self._history.position(channel) if known else None)
+                return Subscription(self._history.position(channel))
             self._joining.add(key)
         try:
             return self._replay(sid, channel, seen)
