@@ -10,11 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any, TypeVar
+from typing import Any
 
 from production.modes import AsyncMode
-
-T = TypeVar("T")
 
 TURN = 0.002
 """Seconds that a connection may work while others wait. An answer takes three or four passes of the
@@ -31,26 +29,27 @@ class Turn:
     :param mode: the async mode.
     """
 
+    __slots__ = ("_checked_at", "_ends", "_give_way")
+
     def __init__(self, mode: str) -> None:
         self._give_way = _way_to_give(mode)
-        self._ends = time.monotonic() + TURN
+        self._checked_at = time.monotonic()
+        self._ends = self._checked_at + TURN
 
     def check(self) -> None:
         """Let the others go on if the time is up; called between two pieces of work."""
-        if time.monotonic() >= self._ends:
+        now = time.monotonic()
+        if now >= self._ends:
             self._give_way()
-            self._ends = time.monotonic() + TURN
+            now = time.monotonic()
+            self._ends = now + TURN
+        self._checked_at = now
 
-    def wait(self, read: Callable[..., T], *args: Any) -> T:
-        """Read; the time that it waits is nobody's.
-
-        :param read: what to call, with ``args``.
-        """
-        left = self._ends - time.monotonic()
-        try:
-            return read(*args)
-        finally:
-            self._ends = time.monotonic() + left
+    def go_on(self) -> None:
+        """Go on after a wait that began with the last check; as long as it was, the others could work."""
+        now = time.monotonic()
+        left = self._ends - self._checked_at
+        self._ends = now + min(left + now - self._checked_at, TURN)
 
 
 @cache

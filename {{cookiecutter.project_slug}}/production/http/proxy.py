@@ -6,18 +6,15 @@ This is the seam to :mod:`werkzeug.middleware.proxy_fix`.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from production.observe.current import UNKNOWN_CLIENT, current_client
-
 CLIENT = "production.client"
-"""Where a request's environment says who its client is, see :func:`client_of`."""
+"""Where the environment of a request that came through a proxy says who its client is."""
 
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 """In which a host without IPv4 sees all of IPv4 (RFC 6052, section 2.1)."""
@@ -35,9 +32,8 @@ def init_app(app: Flask, trusted_proxies: int) -> None:
     :param app: the app, with everything else around it.
     :param trusted_proxies: how many proxies stand in front; none leaves the headers unread.
     """
-    app.wsgi_app = (  # type: ignore[method-assign]
-        TrustedProxies(app.wsgi_app, trusted_proxies) if trusted_proxies else Peers(app.wsgi_app)
-    )
+    if trusted_proxies:
+        app.wsgi_app = TrustedProxies(app.wsgi_app, trusted_proxies)  # type: ignore[method-assign]
 
 
 class TrustedProxies(ProxyFix):
@@ -65,35 +61,8 @@ class TrustedProxies(ProxyFix):
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Hand a request on."""
         address = self._get_real_value(self._count, environ.get("HTTP_X_FORWARDED_FOR"))
-        with _client(environ, address or ""):
-            return super().__call__(environ, start_response)
-
-
-class Peers:
-    """Takes the peer of the connection for the client.
-
-    :param app: a WSGI application.
-    """
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Hand a request on."""
-        with _client(environ, environ.get("REMOTE_ADDR", "")):
-            answer: Iterable[bytes] = self._app(environ, start_response)
-            return answer
-
-
-@contextmanager
-def _client(environ: dict[str, Any], address: str) -> Iterator[None]:
-    """Let everyone know meanwhile whose request it is."""
-    client = environ[CLIENT] = client_address(address)
-    token = current_client.set(client or UNKNOWN_CLIENT)
-    try:
-        yield
-    finally:
-        current_client.reset(token)
+        environ[CLIENT] = client_address(address or "")
+        return super().__call__(environ, start_response)
 
 
 def client_of(environ: dict[str, Any]) -> str | None:
@@ -102,8 +71,10 @@ def client_of(environ: dict[str, Any]) -> str | None:
     :param environ: the request's environment.
     :return: see :func:`client_address`; ``None`` as well if a proxy has asked and does not say for whom.
     """
-    client: str | None = environ.get(CLIENT)
-    return client
+    if CLIENT in environ:
+        client: str | None = environ[CLIENT]
+        return client
+    return client_address(environ.get("REMOTE_ADDR", ""))
 
 
 def counted_address(environ: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A request id for each request: in its log records, its answer and its problem details."""
+"""Whose a request is, for the log, and an id for each: in its log records, its answer and its problem details."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import structlog
 from flask import Flask
 
+from production.http.proxy import client_of
+from production.observe.current import UNKNOWN_CLIENT, current_client
 from production.observe.lag import progress
 
 WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -35,7 +37,11 @@ def init_app(app: Flask) -> None:
             return start_response(status, [*headers, ("X-Request-ID", request_id)], *exc_info)
 
         structlog.contextvars.clear_contextvars()
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            return inner(environ, start)
+        peer = current_client.set(client_of(environ) or UNKNOWN_CLIENT)
+        try:
+            with structlog.contextvars.bound_contextvars(request_id=request_id):
+                return inner(environ, start)
+        finally:
+            current_client.reset(peer)
 
     app.wsgi_app = with_request_id  # type: ignore[method-assign]

@@ -63,8 +63,15 @@ class EventletWorker(ServiceWorker, AsyncWorker):  # type: ignore[misc]
 
     def handle(self, listener: Any, client: Any, address: Any) -> None:
         """Serve a connection."""
-        with self.serving(address):
-            super().handle(listener, client, address)
+        self.note_peer(address)
+        if self.cfg.is_ssl:
+            try:
+                client = ssl_wrap_socket(client, self.cfg)
+            except OSError as error:
+                self.log.debug("TLS handshake failed: %s", error)
+                client.close()
+                return
+        super().handle(listener, client, address)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """Leave at once, outside the signal handler, where eventlet must not switch."""
@@ -97,7 +104,7 @@ class EventletWorker(ServiceWorker, AsyncWorker):  # type: ignore[misc]
                 self.log.warning("A connection could not be accepted: %s", error)
                 eventlet.sleep(TICK)
                 continue
-            pool.spawn_n(self._serve, listener, client, address)
+            pool.spawn_n(self.handle, listener, client, address)
 
     def _take_arrivals(self, pool: Any) -> None:
         """Serve the connections that other workers hand over."""
@@ -113,16 +120,6 @@ class EventletWorker(ServiceWorker, AsyncWorker):  # type: ignore[misc]
                 notify_opened(arrival.descriptor)
                 client = GreenSocket(plain_socket(fileno=arrival.descriptor))
                 pool.spawn_n(self.handle, arrival.listener, client, arrival.address)
-
-    def _serve(self, listener: Any, client: Any, address: Any) -> None:
-        if self.cfg.is_ssl:
-            try:
-                client = ssl_wrap_socket(client, self.cfg)
-            except OSError as error:
-                self.log.debug("TLS handshake failed: %s", error)
-                client.close()
-                return
-        self.handle(listener, client, address)
 
     def _has_parent(self) -> bool:
         if self.ppid == os.getppid():

@@ -42,8 +42,8 @@ class GeventWorker(ServiceWorker, ggevent.GeventWorker):  # type: ignore[misc]
 
     def handle(self, listener: Any, client: Any, address: Any) -> None:
         """Serve a connection."""
-        with self.serving(address):
-            super().handle(listener, client, address)
+        self.note_peer(address)
+        super().handle(listener, client, address)
 
     def start_leaving(self) -> None:
         """Drain in a greenlet."""

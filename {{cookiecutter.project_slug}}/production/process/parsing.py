@@ -115,7 +115,7 @@ class RoutedParser(TimedParser):
         self._proxy = request.proxy_protocol_info or self._proxy
         if not request.proxy_protocol_info:
             request.proxy_protocol_info = self._proxy
-        if self._is_handed_over(request, self.unreader.head):
+        if self._is_handed_over(request, self.unreader.take_head()):
             raise StopIteration
         return request
 

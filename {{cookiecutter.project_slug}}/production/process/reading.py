@@ -58,11 +58,10 @@ class TimedUnreader(SocketUnreader):  # type: ignore[misc]
         self._turn = Turn(conditions.mode)
         self._deadline = 0.0
         self._record: bytearray | None = None
+        self._head = b""
         # The one whose body is next.
         self._request: Any = None
         self._is_dismissed = False
-        #: What was read of the head, and with it.
-        self.head = b""
 
     def start_head(self) -> None:
         """Begin to record, with what is here already."""
@@ -73,7 +72,12 @@ class TimedUnreader(SocketUnreader):  # type: ignore[misc]
 
     def end_head(self) -> None:
         """Stop recording."""
-        self.head, self._record = bytes(self._record or b""), None
+        self._head, self._record = bytes(self._record or b""), None
+
+    def take_head(self) -> bytes:
+        """Return what was read of the head, and with it, once."""
+        head, self._head = self._head, b""
+        return head
 
     def start_body(self, request: Any) -> None:
         """Begin with the body of a request; its time begins when somebody wants to read it.
@@ -89,12 +93,12 @@ class TimedUnreader(SocketUnreader):  # type: ignore[misc]
         :raises StopIteration: which ends the connection, if no further request comes in time.
         :raises RequestTimeout: if one that has begun does not.
         """
-        self._turn.check()
         self._deadline = self._deadline or time.monotonic() + BODY_TIME
+        self._turn.check()
         self._room.enter(self)
         try:
             self.sock.settimeout(max(self._deadline - time.monotonic(), SOONEST))
-            data: bytes = self._turn.wait(super().chunk, size_hint)
+            data: bytes = super().chunk(size_hint)
         except OSError as error:
             if self._is_dismissed:
                 self._give_up("crowded")
@@ -102,6 +106,7 @@ class TimedUnreader(SocketUnreader):  # type: ignore[misc]
                 self._give_up("head" if self._request is None else "body")
             raise
         finally:
+            self._turn.go_on()
             self._room.leave(self)
             self.sock.settimeout(None)
         if self._is_dismissed:

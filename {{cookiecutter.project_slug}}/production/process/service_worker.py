@@ -9,8 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -231,9 +230,8 @@ class ServiceWorker:
         )
         self.router.start(state.socketio.server.eio)
 
-    @contextmanager
-    def serving(self, peer: Any) -> Iterator[None]:
-        """Let the log know on whose account its lines are, until a request says more.
+    def note_peer(self, peer: Any) -> None:
+        """Let the log know on whose account the lines of a connection are, until a request says more.
 
         :param peer: the address of a connection, as :meth:`socket.socket.accept` gave it.
         """
@@ -241,11 +239,7 @@ class ServiceWorker:
         from production.observe.current import UNKNOWN_CLIENT, current_client
 
         address = client_address(peer[0]) if isinstance(peer, tuple) else None
-        token = current_client.set(address or UNKNOWN_CLIENT)
-        try:
-            yield
-        finally:
-            current_client.reset(token)
+        current_client.set(address or UNKNOWN_CLIENT)
 
     def notify(self) -> None:
         """Tell the others that this worker lives, and begin to leave if gunicorn stopped it."""

@@ -68,8 +68,8 @@ class ThreadWorker(ServiceWorker, gthread.ThreadWorker):  # type: ignore[misc]
         if not conn.initialized and not conn.wait_for_data(FIRST_BYTE_TIME):
             # gunicorn would keep the thread for five seconds. This waits without one.
             return gthread._DEFER
-        with self.serving(conn.client):
-            goes_on = super().handle(conn)
+        self.note_peer(conn.client)
+        goes_on = super().handle(conn)
         if not goes_on and conn.sock.fileno() >= 0:
             conn.close(graceful=True)
         return goes_on

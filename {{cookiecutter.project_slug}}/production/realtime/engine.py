@@ -148,13 +148,17 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
         return super().handle_request(environ, start_response)
 
     def _handle_connect(
-        self, environ: dict[str, Any], start_response: StartResponse, *transport: Any
+        self,
+        environ: dict[str, Any],
+        start_response: StartResponse,
+        transport: str,
+        jsonp_index: int | None = None,
     ) -> Any:
         """Open a session, unless its client's address has too many or opens them too fast."""
         refusal = self.admission.enter(client_of(environ))
         if refusal is None:
             self._turnstile.pass_through()
-            return super()._handle_connect(environ, start_response, *transport)
+            return super()._handle_connect(environ, start_response, transport, jsonp_index)
         metrics.refused_connects.labels(refusal.reason).inc()
         status = HTTPStatus.TOO_MANY_REQUESTS
         return {

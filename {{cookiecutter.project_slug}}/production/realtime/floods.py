@@ -40,6 +40,8 @@ class Allowance:
     :param most: how many it may send in a second.
     """
 
+    __slots__ = ("_began", "_count", "_most")
+
     def __init__(self, most: int) -> None:
         self._most = most
         self._count = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +18,9 @@ MAX_PENDING = 100
 
 PATIENCE = 0.01
 """Seconds between two looks whether there is room again."""
+
+LAST_WORDS_TIME = 5.0
+"""Seconds for which a client that has left is kept for the events that it sent before."""
 
 
 class Inbox:
@@ -36,7 +39,8 @@ class Inbox:
         # Green threads start in order; of the others, one at a time keeps it.
         self._most_tasks = 1 if server.async_mode == "threading" else MAX_PENDING
         self._tasks = 0
-        self._pending: deque[Callable[[], Any]] = deque()
+        # They are few, and an empty list is the smallest of what has an order.
+        self._pending: list[Callable[[], Any]] = []
         self._lock = threading.Lock()
 
     def put(self, handle: Callable[[], Any]) -> None:
@@ -54,6 +58,23 @@ class Inbox:
             self._tasks += 1
         self._server.start_background_task(self._handle_pending)
 
+    def let_begin(self) -> None:
+        """Let the handlers of what has arrived begin, before more is read."""
+        if self._pending:
+            self._server.sleep(0)
+
+    def settle(self) -> None:
+        """Let what a client has sent before it left find it still there.
+
+        A green thread that has begun has found it. Of operating-system threads nobody knows how far they
+        are, so they have some time to finish.
+        """
+        self.let_begin()
+        if self._server.async_mode == "threading":
+            deadline = time.monotonic() + LAST_WORDS_TIME
+            while self._tasks and time.monotonic() < deadline:
+                self._server.sleep(PATIENCE)
+
     def _handle_pending(self) -> None:
         current_client.set(self.client)
         while handle := self._next():
@@ -65,6 +86,6 @@ class Inbox:
     def _next(self) -> Callable[[], Any] | None:
         with self._lock:
             if self._pending:
-                return self._pending.popleft()
+                return self._pending.pop(0)
             self._tasks -= 1
             return None

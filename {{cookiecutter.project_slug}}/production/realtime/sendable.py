@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from functools import partial
+from json import JSONEncoder
 from typing import Any
 
 from engineio import json as engineio_json
@@ -39,7 +40,7 @@ RESERVED_NAMES = frozenset(
 )
 """Events that the official client takes from nobody (socket.io-parser, ``RESERVED_EVENTS``)."""
 
-_dumps = partial(engineio_json.dumps, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_Encoder = partial(JSONEncoder, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _DIGITS = bytes.maketrans(b"0123456789", b"0000000000")
 _BRACKETS = bytes.maketrans(b"{}", b"[]")
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -99,7 +100,7 @@ def write(data: Any, json: Any = engineio_json) -> tuple[str, list[bytes]]:
 
     try:
         if json is engineio_json:
-            return _dumps(data, default=attach), attachments
+            return _Encoder(default=attach).encode(data), attachments
         # What the app's own module makes of other types is its business, so the bytes go before.
         if Packet.data_is_binary(data):
             data, parts = Packet.deconstruct_binary(data)

@@ -142,45 +142,45 @@ class Server(socketio.Server):  # type: ignore[misc]
 
     def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
         namespace = namespace or "/"
-        leaving = self.eio.sockets.get(eio_sid)
+        session = self.eio.sockets.get(eio_sid)
         environ = self.environ.get(eio_sid)
         if environ is None:
             # The client has left in the same payload.
             return
-        self._join(eio_sid, namespace, data)
-        if leaving is not None and leaving.closing:
-            self._let_go(eio_sid, namespace, leaving.end_reason, environ)
-            return
-        sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
-        if not self.manager.is_connected(sid, namespace):
-            known, _ = self.known_names(namespace, "connect")
-            reason = "bad-namespace" if known is metrics.UNKNOWN else "handler"
-            metrics.refused_connects.labels(reason).inc()
-        session = self.eio.sockets.get(eio_sid)
-        if session is not None:
-            if not self.manager.is_connected(sid, namespace):
-                session.count_odd_packet("refused namespaces")
-            session.public_id = session.public_id or sid
-            log.info(
-                "client connected"
-                if self.manager.is_connected(sid, namespace)
-                else "client refused",
-                session=session.public_id,
-                namespace=namespace,
-                transport=session.transport,
-                address=self.environ.get(eio_sid, {}).get("REMOTE_ADDR"),
-            )
-
-    def _join(self, eio_sid: str, namespace: str, data: Any) -> None:
-        """Let a client join, unless another thread ends its session before the app hears of it."""
         try:
             super()._handle_connect(eio_sid, namespace, data)
         except KeyError:
             if eio_sid in self.environ:
                 raise
+            # Another thread has ended the session before the app heard of it.
             sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
             if sid is not None:
                 self.manager.disconnect(sid, namespace, ignore_queue=True)
+        if session is not None and session.closing:
+            self._let_go(eio_sid, namespace, session.end_reason, environ)
+        else:
+            self._note_connect(session, eio_sid, namespace, environ)
+
+    def _note_connect(self, session: Any, eio_sid: str, namespace: str, environ: Any) -> None:
+        """Count and log that a client has joined a namespace, or was refused."""
+        sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
+        is_connected = self.manager.is_connected(sid, namespace)
+        if not is_connected:
+            known, _ = self.known_names(namespace, "connect")
+            reason = "bad-namespace" if known is metrics.UNKNOWN else "handler"
+            metrics.refused_connects.labels(reason).inc()
+        # Flask-SocketIO's test client has none.
+        if session is not None:
+            if not is_connected:
+                session.count_odd_packet("refused namespaces")
+            session.public_id = session.public_id or sid
+            log.info(
+                "client connected" if is_connected else "client refused",
+                session=session.public_id,
+                namespace=namespace,
+                transport=session.transport,
+                address=environ.get("REMOTE_ADDR"),
+            )
 
     def _let_go(self, eio_sid: str, namespace: str, reason: str | None, environ: Any) -> None:
         """Let a client leave a namespace whose connect handler has outlived the session."""
@@ -190,6 +190,14 @@ class Server(socketio.Server):  # type: ignore[misc]
             self._handle_disconnect(eio_sid, namespace, reason)
         finally:
             self.environ.pop(eio_sid, None)
+
+    def _handle_disconnect(
+        self, eio_sid: str, namespace: str | None, reason: str | None = None
+    ) -> None:
+        session = self.eio.sockets.get(eio_sid)
+        if session is not None and reason == Reason.CLIENT_DISCONNECT:
+            session.inbox.settle()
+        super()._handle_disconnect(eio_sid, namespace, reason)
 
     def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         session = self.eio.sockets.get(eio_sid)
@@ -273,11 +281,11 @@ class Server(socketio.Server):  # type: ignore[misc]
 
     def _send_packet(self, eio_sid: str, pkt: Any) -> None:
         """Send a packet; whoever is told that it is connected is so for all threads."""
-        send = partial(super()._send_packet, eio_sid, pkt)
         if pkt.packet_type == CONNECT and isinstance(self.manager, ConnectedOnly):
+            send = partial(super()._send_packet, eio_sid, pkt)
             self.manager.accept(pkt.data["sid"], pkt.namespace, send)
         else:
-            send()
+            super()._send_packet(eio_sid, pkt)
 
     def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
         """Run a handler with the session, the event and a request id in each of its log records."""
@@ -287,14 +295,14 @@ class Server(socketio.Server):  # type: ignore[misc]
         outer = current_event.set(CurrentEvent(args[0], event, namespace))
         started_at = time.perf_counter()
         try:
-            return self._carry_out_watched(names, event, namespace, *args)
+            if self.event_watchers:
+                return self._carry_out_watched(names, event, namespace, *args)
+            return self._carry_out(event, namespace, *args)
         finally:
             metrics.event_timer(*names).observe(time.perf_counter() - started_at)
             current_event.reset(outer)
 
     def _carry_out_watched(self, names: tuple[str, str], *event: Any) -> Any:
-        if not self.event_watchers:
-            return self._carry_out(*event)
         with ExitStack() as watchers:
             for watch in self.event_watchers:
                 watchers.enter_context(watch(*names))

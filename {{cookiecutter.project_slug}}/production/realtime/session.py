@@ -187,6 +187,7 @@ class Session(Socket):  # type: ignore[misc]
         :raises EngineIOError: if a client has no business sending it, or the session is ending.
         """
         progress.mark()
+        self.inbox.let_begin()
         if self._verdict or self.closing:
             raise exceptions.SocketIsClosedError
         if pkt.packet_type not in (PONG, MESSAGE, UPGRADE, CLOSE):
@@ -199,8 +200,6 @@ class Session(Socket):  # type: ignore[misc]
         super().receive(pkt)
         if self._verdict:
             raise exceptions.SocketIsClosedError
-        # Its handler's turn, before the next packet of a client that sends without pause is read.
-        self.server.sleep(0)
 
     def count_odd_packet(self, what: str) -> None:
         """Count a packet that asks for nothing; no other is received of a client with no end of them.
@@ -247,6 +246,7 @@ class Session(Socket):  # type: ignore[misc]
             # The peer has stopped talking: nobody may wait for it to read.
             ws.abandon()
             self.websocket = None
+            self.inbox.settle()
         self.close(reason=Reason.TRANSPORT_CLOSE, abort=True)
         if writer := self._writer:
             # Upstream's task for eventlet is not waited for before it has begun.

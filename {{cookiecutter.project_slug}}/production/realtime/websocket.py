@@ -262,7 +262,8 @@ class WebSocket:
     def _read_open(self) -> bytes:
         """Return the next bytes; nothing at the end, or once this side has begun to close."""
         self._turn.check()
-        data = self._turn.wait(self._read)
+        data = self._read()
+        self._turn.go_on()
         return data if self._open else b""
 
     def _read(self) -> bytes:
@@ -352,9 +353,10 @@ class WebSocket:
             self._socket.shutdown(socket.SHUT_WR)
             for _ in range(LINGER_READS):
                 self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
-                if not self._turn.wait(self._socket.recv, READ_SIZE):
-                    return
                 self._turn.check()
+                if not self._socket.recv(READ_SIZE):
+                    return
+                self._turn.go_on()
         except OSError:
             return
 
