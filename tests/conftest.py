@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import rawclient
 from baking import Bake, BakedProject, generate
 from images import builder  # noqa: F401
 from queues import message_queue  # noqa: F401
@@ -31,6 +33,15 @@ def pytest_configure() -> None:
     for number in (signal.SIGHUP, signal.SIGINT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
+
+
+_addresses = (f"127.{high}.{low}.1" for high, low in itertools.product(range(1, 255), range(256)))
+
+
+@pytest.fixture(autouse=True)
+def own_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test's clients come from an address of their own, for which what others did does not count."""
+    monkeypatch.setattr(rawclient, "own_address", next(_addresses))
 
 
 @pytest.fixture(scope="session")

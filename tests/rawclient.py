@@ -26,6 +26,11 @@ from urllib.parse import urlsplit
 
 from waiting import PATIENCE
 
+LOOPBACK = "127.0.0.1"
+
+own_address = ""
+"""Where clients of this machine come from, for services that count by it; the system's choice if empty."""
+
 # Opcodes, section 5.2.
 CONTINUATION = 0x0
 TEXT = 0x1
@@ -109,7 +114,7 @@ class Stream:
     def __init__(self, url: str, *, receive_buffer: int | None = None) -> None:
         """Connect; ``receive_buffer`` bounds what the kernel takes in while nobody reads."""
         parts = urlsplit(url)
-        self.host = parts.hostname or "127.0.0.1"
+        self.host = parts.hostname or LOOPBACK
         self.port = parts.port or 80
         self._buffer = bytearray()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -117,6 +122,8 @@ class Stream:
             if receive_buffer is not None:
                 # Before connecting: the window is agreed on in the TCP handshake.
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            if own_address and self.host == LOOPBACK:
+                self.socket.bind((own_address, 0))
             self.socket.settimeout(PATIENCE)
             self.socket.connect((self.host, self.port))
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

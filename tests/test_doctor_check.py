@@ -123,15 +123,18 @@ def write(folder: Path, files: Files) -> Path:
 
 def assert_it_scales(folder: Path, file: Callable[[int], Files]) -> None:
     """Expect that four times as much to read takes about four times the processor time, not sixteen."""
-    small, large = (_processor_time(folder / str(size), file(size)) for size in (50_000, 200_000))
+    small, large = (
+        min(_processor_time(folder / f"{size}-{number}", file(size)) for number in range(3))
+        for size in (50_000, 200_000)
+    )
     assert large < 10 * small
 
 
 def _processor_time(folder: Path, files: Files) -> float:
     write(folder, files)
-    began_at = time.process_time()
+    began_at = time.thread_time()
     check_folder(folder)
-    return time.process_time() - began_at
+    return time.thread_time() - began_at
 
 
 def codes(report: Report) -> set[str]:

@@ -410,7 +410,7 @@ def steady_descriptors(served: ServedProject) -> list[int]:
 
 
 def test_the_address_of_a_client_travels_with_its_connection(own: Start, mode: str) -> None:
-    served = own("--proxy-protocol", "v1", "--proxy-allow-from", "127.0.0.1")
+    served = own("--proxy-protocol", "v1", "--proxy-allow-from", "*")
     mark = LogMark(served)
     clients = []
     for number in range(2 * WORKERS):

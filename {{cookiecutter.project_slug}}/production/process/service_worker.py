@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 # one for each slot of its gunicorn.
 OTHER_DESCRIPTORS = 512
 
-LOOK_FOR_GARBAGE_AFTER = 10_000
-"""Objects that are made between two looks for garbage. One message may hold 300,000; with Python's 700,
-it takes ten times as long to decode."""
+LOOK_AT_ALL_AFTER = 100
+"""Looks for garbage among what is not new until one among all there is. One message may hold 300,000 objects;
+with Python's 10, it takes up to ten times as long to decode. A rarer look among what is new would leave
+so much of it that the processor's caches no longer hold it."""
 
 START_AGAIN_AFTER = 5.0
 """Seconds between two attempts to replace a worker by code that does not start."""
@@ -199,8 +200,8 @@ class ServiceWorker:
         """Look for no garbage in what stays as long as the worker; each look would stop all sessions."""
         gc.collect()
         gc.freeze()
-        youngest, *older = gc.get_threshold()
-        gc.set_threshold(max(youngest, LOOK_FOR_GARBAGE_AFTER), *older)
+        new, middle, all_there_is = gc.get_threshold()
+        gc.set_threshold(new, middle, max(all_there_is, LOOK_AT_ALL_AFTER))
 
     def _state(self) -> Any:
         """Return what the layer knows of the app; nothing for an app without the layer."""

@@ -59,7 +59,7 @@ class Inbox:
         self._server.start_background_task(self._handle_pending)
 
     def let_begin(self) -> None:
-        """Let the handlers of what has arrived begin, before more is read."""
+        """Let the handlers of what has arrived begin: the answer comes before the next wait."""
         if self._pending:
             self._server.sleep(0)
 
@@ -69,7 +69,6 @@ class Inbox:
         A green thread that has begun has found it. Of operating-system threads nobody knows how far they
         are, so they have some time to finish.
         """
-        self.let_begin()
         if self._server.async_mode == "threading":
             deadline = time.monotonic() + LAST_WORDS_TIME
             while self._tasks and time.monotonic() < deadline:

@@ -187,7 +187,6 @@ class Session(Socket):  # type: ignore[misc]
         :raises EngineIOError: if a client has no business sending it, or the session is ending.
         """
         progress.mark()
-        self.inbox.let_begin()
         if self._verdict or self.closing:
             raise exceptions.SocketIsClosedError
         if pkt.packet_type not in (PONG, MESSAGE, UPGRADE, CLOSE):
@@ -198,6 +197,7 @@ class Session(Socket):  # type: ignore[misc]
         elif pkt.packet_type in (PONG, UPGRADE):
             self.count_odd_packet("packets that answer nothing")
         super().receive(pkt)
+        self.inbox.let_begin()
         if self._verdict:
             raise exceptions.SocketIsClosedError
 
