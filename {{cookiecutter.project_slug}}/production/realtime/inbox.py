@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import structlog
 
+from production.modes import AsyncMode, brief_lock
 from production.observe.current import UNKNOWN_CLIENT, current_client
 
 log = structlog.get_logger(__name__)
@@ -37,11 +37,11 @@ class Inbox:
         #: Whose events they are, for what the log is told of them.
         self.client = UNKNOWN_CLIENT
         # Green threads start in order; of the others, one at a time keeps it.
-        self._most_tasks = 1 if server.async_mode == "threading" else MAX_PENDING
+        self._most_tasks = 1 if server.async_mode == AsyncMode.THREADING else MAX_PENDING
         self._tasks = 0
         # They are few, and an empty list is the smallest of what has an order.
         self._pending: list[Callable[[], Any]] = []
-        self._lock = threading.Lock()
+        self._lock = brief_lock(server.async_mode)
 
     def put(self, handle: Callable[[], Any]) -> None:
         """Have an event handled; wait if too many of the session are pending.
@@ -69,7 +69,7 @@ class Inbox:
         A green thread that has begun has found it. Of operating-system threads nobody knows how far they
         are, so they have some time to finish.
         """
-        if self._server.async_mode == "threading":
+        if self._server.async_mode == AsyncMode.THREADING:
             deadline = time.monotonic() + LAST_WORDS_TIME
             while self._tasks and time.monotonic() < deadline:
                 self._server.sleep(PATIENCE)

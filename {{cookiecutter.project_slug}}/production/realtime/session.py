@@ -7,7 +7,6 @@ peer that is gone. Its private names are used in this file and in ``engine.py`` 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +18,7 @@ from engineio.socket import Socket
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wsgi import LimitedStream
 
+from production.modes import brief_lock
 from production.observe import metrics
 from production.observe.lag import progress
 from production.realtime.attachments import Attachment, attachments_of, parts_of
@@ -85,9 +85,11 @@ class Session(Socket):  # type: ignore[misc]
         self.websocket: WebSocket | None = None
         # What sends the queue to the WebSocket; it ends with the queue, which most never need.
         self._writer: Any = None
-        self._writer_lock = threading.Lock()
+        self._writer_lock = brief_lock(server.async_mode)
         self.inbox = Inbox(server)
-        self.backlog = Backlog(server.max_queued_messages, server.max_queued_bytes)
+        self.backlog = Backlog(
+            server.async_mode, server.max_queued_messages, server.max_queued_bytes
+        )
         #: By which address its client is counted, see production/http/proxy.py.
         self.address: str | None = None
         #: Why the session ended, and more about it for the log.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import structlog
+
+from production.modes import brief_lock
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +28,7 @@ class Timers:
         self._server = server
         self._due: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = itertools.count()
-        self._lock = threading.Lock()
+        self._lock = brief_lock(server.async_mode)
         self._running = False
 
     def after(self, seconds: float, function: Callable[..., None], *args: Any) -> None:
