@@ -125,6 +125,12 @@ queue_listening = _gauge("socketio_queue_listening", "Whether the worker hears t
 
 
 @cache
+def connects_over(transport: str) -> Any:
+    """Return the counter of the sessions that are opened over a transport."""
+    return connects.labels(transport)
+
+
+@cache
 def event_timer(namespace: str, event: str) -> Any:
     """Return the histogram of an event; asked for with names of the app's own only."""
     return event_seconds.labels(namespace, event)

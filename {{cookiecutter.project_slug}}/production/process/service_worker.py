@@ -117,9 +117,8 @@ class ServiceWorker:
     def _load(self) -> None:
         self._share_metrics()
         self._share_memory()
-        self.conditions = Conditions(
-            self.mode, float(self.cfg.keepalive) or HEAD_TIME, WaitingRoom(self.seats())
-        )
+        room = WaitingRoom(self.mode, self.seats())
+        self.conditions = Conditions(self.mode, float(self.cfg.keepalive) or HEAD_TIME, room)
         time_requests(self.conditions)
         try:
             super().load_wsgi()  # type: ignore[misc]

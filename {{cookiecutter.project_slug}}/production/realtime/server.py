@@ -122,7 +122,7 @@ class Server(socketio.Server):  # type: ignore[misc]
 
     def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         upgrade = environ.get("HTTP_UPGRADE", "").lower()
-        metrics.connects.labels("websocket" if upgrade == "websocket" else "polling").inc()
+        metrics.connects_over("websocket" if upgrade == "websocket" else "polling").inc()
         super()._handle_eio_connect(eio_sid, environ)
         session = self.eio.sockets.get(eio_sid)
         # Flask-SocketIO's test client has none.
