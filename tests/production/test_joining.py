@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -73,6 +75,14 @@ def test_a_session_that_ends_while_it_joins_is_no_member(server: Any, moment: st
     assert server.manager.rooms == {}
     assert server.manager.pending_connect == {}
     assert server.environ == {}
+
+
+def test_a_session_that_has_ended_is_not_kept_until_its_ping_is_due(server: Any) -> None:
+    server.eio.sockets[SID].schedule_ping()
+    session = weakref.ref(server.eio.sockets[SID])
+    end_elsewhere(server)
+    gc.collect()
+    assert session() is None
 
 
 def test_who_knows_that_it_is_connected_misses_no_broadcast(server: Any) -> None:

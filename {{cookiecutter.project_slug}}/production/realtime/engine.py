@@ -5,7 +5,7 @@ This is the seam to :mod:`engineio.server`; see ``session.py`` for the sessions 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
@@ -169,6 +169,24 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
             ],
             "response": status.phrase.encode(),
         }
+
+    def later(
+        self, seconds: float, sid: str, function: Callable[..., None], *arguments: Any
+    ) -> None:
+        """Call a method of a session after a delay, unless it has ended; this does not keep it.
+
+        Sessions that come and go fast would otherwise be kept by the hundred until their pings were due.
+
+        :param seconds: the delay.
+        :param sid: the Engine.IO session id.
+        :param function: what to call with the session, and with ``arguments``.
+        """
+        self.timers.after(seconds, self._call, sid, function, *arguments)
+
+    def _call(self, sid: str, function: Callable[..., None], *arguments: Any) -> None:
+        session = self.sockets.get(sid)
+        if session is not None:
+            function(session, *arguments)
 
     def _refuse_body(self, sid: str | None, start_response: StartResponse) -> Iterable[bytes]:
         """Refuse a body unread: upstream waits for ever for its session's queue to be taken."""

@@ -163,7 +163,7 @@ class Session(Socket):  # type: ignore[misc]
         """Plan the next ping, once the previous one was answered."""
         if self.last_ping:
             self.last_ping = None
-            self.server.timers.after(self.server.ping_interval, self._send_ping)
+            self.server.later(self.server.ping_interval, self.sid, Session._send_ping)
 
     def _send_ping(self) -> None:
         if self.closing or self.closed:
@@ -171,7 +171,7 @@ class Session(Socket):  # type: ignore[misc]
         sent_at = time.monotonic()
         self.last_ping = self._pinged_at = sent_at
         self.send(Packet(PING))
-        self.server.timers.after(self.server.ping_timeout, self._expect_pong, sent_at)
+        self.server.later(self.server.ping_timeout, self.sid, Session._expect_pong, sent_at)
 
     def _expect_pong(self, sent_at: float) -> None:
         if self.last_ping == sent_at:
