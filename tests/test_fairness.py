@@ -237,7 +237,8 @@ def counting(_small_services: Callable[[str], Counting], mode: str) -> Counting:
 
 def ended_for_flooding(port: int) -> float:
     """How many sessions the service has ended for it."""
-    return scrape(port).total("socketio_disconnects_total", reason="flooding")
+    answer = scrape_until(port, lambda now: bool(now.samples))
+    return answer.total("socketio_disconnects_total", reason="flooding")
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import engineio
 import pytest
 import socketio
 
@@ -99,13 +100,29 @@ def connect() -> Iterator[Callable[..., Listener]]:
         yield connect_to
 
 
+class OrderedEngine(engineio.Client):  # type: ignore[misc]
+    """Handles one message after the other, where upstream starts a thread for each."""
+
+    def _trigger_event(
+        self, event: str, *args: Any, run_async: bool = False, **options: Any
+    ) -> Any:
+        return super()._trigger_event(event, *args, run_async=False, **options)
+
+
+class OrderedClient(socketio.Client):  # type: ignore[misc]
+    """A client whose handlers are called in the order in which the events came."""
+
+    def _engineio_client_class(self) -> type[OrderedEngine]:
+        return OrderedEngine
+
+
 class Listener:
     """A client that keeps what it is sent."""
 
     def __init__(self, served: ServedProject) -> None:
         self.said: list[Any] = []
         self.events: list[tuple[str, Any]] = []
-        self.client = socketio.Client(reconnection=False)
+        self.client = OrderedClient(reconnection=False)
         self.client.on("said", self.said.append)
         self.client.on("*", lambda event, *data: self.events.append((event, *data)))
         self.client.on("question", lambda: "42")
