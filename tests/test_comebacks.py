@@ -150,7 +150,7 @@ def test_who_has_not_read_the_queue_yet_takes_no_one_in(tmp_path: Path) -> None:
         with pytest.raises(Unavailable):
             newcomer.client(CHANNEL)
         with pytest.raises(Unavailable):
-            newcomer.channels.resume("from now on", CHANNEL, None)
+            newcomer.channels.watch("from now on", CHANNEL)
         line.link.carry()
         assert returning(newcomer, []).data == ["kept"]
 

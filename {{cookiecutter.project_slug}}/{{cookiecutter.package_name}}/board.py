@@ -24,7 +24,7 @@ MAX_SUBSCRIPTIONS = 100
 def subscribe(channels: Collection[str]) -> list[str]:
     """Let the current session watch channels; return all that it now watches.
 
-    :raises Rejected: if they are too many together.
+    :raises Rejected: if they are too many together, or this process cannot know what is new.
     """
     _check_count(channels)
     for channel in channels:

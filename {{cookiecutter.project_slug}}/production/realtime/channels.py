@@ -139,9 +139,9 @@ class Channels:
 
         :param sid: the Socket.IO session id.
         :param channel: the channel's name.
+        :raises Unavailable: if this process cannot know what is new from now on.
         """
-        with self._lock:
-            self._join(sid, channel)
+        self.resume(sid, channel, None)
 
     def resume(self, sid: str, channel: str, seen: Position | None) -> Subscription:
         """Let a session receive the updates of a channel, those first that it has missed.
