@@ -7,15 +7,14 @@ whether the process is well, waits until it has opened a session for each of the
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from typing import Any
 
 AT_ONCE = 32
 """Sessions that are opened in one turn of the loop: some 30 ms."""
 
-PERIOD = 0.05
-"""Seconds in which so many may pass without waiting for a turn."""
+CROWD = AT_ONCE // 2
+"""Sessions after which turns are told apart: that takes a task, and for fewer it is not worth one."""
 
 
 class Turnstile:
@@ -27,33 +26,27 @@ class Turnstile:
     def __init__(self, server: Any) -> None:
         self._server = server
         self._waiting: deque[Any] = deque()
-        self._since = 0.0
+        # How many have passed in this turn, or in several while they are no crowd.
         self._passed = 0
-        self._is_turning = False
 
     def pass_through(self) -> None:
         """Wait for one's turn, in the order of arrival; operating-system threads take turns anyway."""
-        if self._server.async_mode == "threading" or self._has_room():
+        if self._server.async_mode == "threading":
             return
-        turn = self._server.create_event()
-        self._waiting.append(turn)
-        if not self._is_turning:
-            self._is_turning = True
-            self._server.start_background_task(self._turn)
-        turn.wait()
-
-    def _has_room(self) -> bool:
-        if self._waiting:
-            return False
-        now = time.monotonic()
-        if now - self._since > PERIOD:
-            self._since, self._passed = now, 0
         self._passed += 1
-        return self._passed <= AT_ONCE
+        if self._passed == CROWD:
+            self._server.start_background_task(self._turn)
+        if self._passed > AT_ONCE:
+            turn = self._server.create_event()
+            self._waiting.append(turn)
+            turn.wait()
 
     def _turn(self) -> None:
-        while self._waiting:
-            self._server.sleep(0)
-            for _ in range(min(AT_ONCE, len(self._waiting))):
+        """Begin a new turn, and another one after it, until there is no crowd any more."""
+        while True:
+            self._passed = min(AT_ONCE, len(self._waiting))
+            for _ in range(self._passed):
                 self._waiting.popleft().set()
-        self._is_turning = False
+            if self._passed < CROWD:
+                return
+            self._server.sleep(0)
