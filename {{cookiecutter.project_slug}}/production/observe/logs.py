@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import logging.config
 import sys
+import threading
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ LIBRARY_LEVELS = {
     "socketio": "ERROR",
     "werkzeug": "WARNING",
 }
+
+MAIN_THREAD = threading.main_thread().name
 
 READ_FIRST = ("timestamp", "level", "event", "session")
 
@@ -119,6 +122,23 @@ def configure_logging(level: str, log_format: str) -> None:
     )
     logging.config.dictConfig(_stdlib_configuration(level, log_format))
     logging.captureWarnings(capture=True)
+
+
+def name_no_threads() -> None:
+    """Let records give the name of the operating-system thread, whichever green thread it runs.
+
+    eventlet and gevent take longer to find a name for a green one than to write the record, and gevent keeps
+    an object for each that has been asked for its own.
+    """
+    make = logging.getLogRecordFactory()
+
+    def make_unnamed(*arguments: Any, **options: Any) -> logging.LogRecord:
+        record = make(*arguments, **options)
+        record.thread, record.threadName = threading.get_ident(), MAIN_THREAD
+        return record
+
+    logging.logThreads = False
+    logging.setLogRecordFactory(make_unnamed)
 
 
 def _stdlib_configuration(level: str, log_format: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from gunicorn.workers.base_async import AsyncWorker
 
 from production.bootstrap import patch
 from production.modes import AsyncMode
+from production.observe.logs import name_no_threads
 from production.process.service_worker import ServiceWorker
 from production.turns import Turn
 
@@ -31,6 +32,7 @@ class EventletWorker(ServiceWorker, AsyncWorker):  # type: ignore[misc]
     def prepare(self) -> None:
         """Patch the standard library, after the fork and before the app is imported."""
         patch(AsyncMode.EVENTLET)
+        name_no_threads()
         # Python's sendfile stops at a full socket buffer, since eventlet's sockets do not block.
         self.cfg.set("sendfile", False)
 

@@ -14,6 +14,7 @@ from gevent.pool import Pool
 from gunicorn.workers import ggevent
 
 from production.modes import AsyncMode
+from production.observe.logs import name_no_threads
 from production.process.service_worker import ServiceWorker
 
 TICK = 0.2
@@ -27,6 +28,10 @@ class GeventWorker(ServiceWorker, ggevent.GeventWorker):  # type: ignore[misc]
     """Serves each connection in a greenlet of gevent; gunicorn patches after the fork."""
 
     mode = AsyncMode.GEVENT
+
+    def prepare(self) -> None:
+        """Spare the log what the names of greenlets cost."""
+        name_no_threads()
 
     def run(self) -> None:
         """Serve what is accepted and what other workers hand over, until told to leave."""
