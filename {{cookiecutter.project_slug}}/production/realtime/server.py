@@ -122,7 +122,8 @@ class Server(socketio.Server):  # type: ignore[misc]
 
     def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         upgrade = environ.get("HTTP_UPGRADE", "").lower()
-        metrics.connects_over("websocket" if upgrade == "websocket" else "polling").inc()
+        transport = "websocket" if upgrade == "websocket" else "polling"
+        metrics.labelled(metrics.connects, transport).inc()
         super()._handle_eio_connect(eio_sid, environ)
         session = self.eio.sockets.get(eio_sid)
         # Flask-SocketIO's test client has none.
@@ -209,7 +210,8 @@ class Server(socketio.Server):  # type: ignore[misc]
 
     def _disconnect(self, session: Any, eio_sid: str, reason: str) -> None:
         if session is not None:
-            metrics.disconnects.labels(reason if reason in ALL_REASONS else metrics.UNKNOWN).inc()
+            label = reason if reason in ALL_REASONS else metrics.UNKNOWN
+            metrics.labelled(metrics.disconnects, label).inc()
             log.info(
                 "client disconnected",
                 session=session.public_id,
@@ -299,7 +301,8 @@ class Server(socketio.Server):  # type: ignore[misc]
                 return self._carry_out_watched(names, event, namespace, *args)
             return self._carry_out(event, namespace, *args)
         finally:
-            metrics.event_timer(*names).observe(time.perf_counter() - started_at)
+            seconds = time.perf_counter() - started_at
+            metrics.labelled(metrics.event_seconds, *names).observe(seconds)
             current_event.reset(outer)
 
     def _carry_out_watched(self, names: tuple[str, str], *event: Any) -> Any:
