@@ -89,7 +89,7 @@ def test_a_proxy_that_does_not_say_for_whom_it_asks_is_no_client(forwarded: str 
 
 
 def test_an_address_has_so_many_sessions_at_a_time() -> None:
-    admission = Admission("threading", sessions=3, handshakes=1000)
+    admission = Admission(sessions=3, handshakes=1000)
     assert [admission.enter(ADDRESS) for _ in range(3)] == [None] * 3
     refusal = admission.enter(ADDRESS)
     assert refusal is not None
@@ -102,7 +102,7 @@ def test_an_address_has_so_many_sessions_at_a_time() -> None:
 def test_an_address_opens_so_many_on_average(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    admission = Admission("threading", sessions=1000, handshakes=2)
+    admission = Admission(sessions=1000, handshakes=2)
     in_time = sum(admission.enter(ADDRESS) is None for _ in range(100))
     assert in_time == 2 * PERIOD
     refusal = admission.enter(ADDRESS)
@@ -115,7 +115,7 @@ def test_an_address_opens_so_many_on_average(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_nobody_is_counted_whose_address_is_unknown() -> None:
-    admission = Admission("threading", sessions=1, handshakes=1)
+    admission = Admission(sessions=1, handshakes=1)
     assert [admission.enter(None) for _ in range(100)] == [None] * 100
     admission.leave(None)
 
@@ -125,7 +125,7 @@ def test_the_log_has_a_line_a_minute_with_the_number_of_refusals(
 ) -> None:
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    admission = Admission("threading", sessions=1, handshakes=1000)
+    admission = Admission(sessions=1, handshakes=1000)
     with capture_logs() as records:
         for _ in range(101):
             admission.enter(ADDRESS)
@@ -140,7 +140,7 @@ def test_sessions_from_many_addresses_take_no_memory_once_they_have_ended(
 ) -> None:
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    admission = Admission("threading", sessions=1, handshakes=1)
+    admission = Admission(sessions=1, handshakes=1)
     for number in range(2 * MOST_ADDRESSES):
         assert admission.enter(str(number)) is None
         admission.enter(str(number))

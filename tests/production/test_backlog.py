@@ -12,27 +12,27 @@ def message(size: int) -> Packet:
 
 
 def test_messages_are_admitted_up_to_their_number() -> None:
-    backlog = Backlog("threading", max_messages=2, max_bytes=1000)
+    backlog = Backlog(max_messages=2, max_bytes=1000)
     assert [backlog.admit(message(1)) for _ in range(3)] == [True, True, False]
 
 
 def test_messages_are_admitted_up_to_their_bytes() -> None:
-    backlog = Backlog("threading", max_messages=100, max_bytes=10)
+    backlog = Backlog(max_messages=100, max_bytes=10)
     assert [backlog.admit(message(4)) for _ in range(3)] == [True, True, False]
 
 
 def test_characters_count_as_the_bytes_that_they_are_sent_as() -> None:
-    backlog = Backlog("threading", max_messages=100, max_bytes=10)
+    backlog = Backlog(max_messages=100, max_bytes=10)
     assert [backlog.admit(Packet(MESSAGE, data="日本")) for _ in range(2)] == [True, False]
     assert backlog.bytes == len("日本".encode())
 
 
 def test_one_message_of_any_size_may_be_sent() -> None:
-    assert Backlog("threading", max_messages=2, max_bytes=10).admit(message(1000))
+    assert Backlog(max_messages=2, max_bytes=10).admit(message(1000))
 
 
 def test_what_was_taken_makes_room() -> None:
-    backlog = Backlog("threading", max_messages=1, max_bytes=10)
+    backlog = Backlog(max_messages=1, max_bytes=10)
     first = message(10)
     assert backlog.admit(first)
     backlog.release(first)
@@ -41,7 +41,7 @@ def test_what_was_taken_makes_room() -> None:
 
 
 def test_pings_always_have_room() -> None:
-    backlog = Backlog("threading", max_messages=1, max_bytes=1)
+    backlog = Backlog(max_messages=1, max_bytes=1)
     backlog.admit(message(1))
     ping = Packet(PING)
     assert backlog.admit(ping)

@@ -1,9 +1,14 @@
 """The async modes; apart from the settings, so that the unpatched master can name them too."""
 
-import threading
-from contextlib import AbstractContextManager, nullcontext
+from _thread import RLock
 from enum import StrEnum
-from typing import Any
+
+BriefLock = RLock
+"""Guards a few steps between which nobody waits; whoever has it may take it again.
+
+It belongs to an operating-system thread, as this module is imported before the standard library is patched. No
+green thread comes in between such steps and none needs a lock: a green one would cost each session a hundred calls.
+"""
 
 
 class AsyncMode(StrEnum):
@@ -12,14 +17,3 @@ class AsyncMode(StrEnum):
     EVENTLET = "eventlet"
     GEVENT = "gevent"
     THREADING = "threading"
-
-
-def brief_lock(mode: str) -> AbstractContextManager[Any]:
-    """Return what has a few steps done in one go, between which nobody waits.
-
-    Where tasks are green, nobody else can come in between: a lock of theirs would cost time and memory,
-    a hundred calls for each session, and guard against nobody.
-
-    :param mode: the async mode.
-    """
-    return threading.Lock() if mode == AsyncMode.THREADING else nullcontext()

@@ -73,13 +73,16 @@ class Period:
     """Lines alike of one client.
 
     :param client: whose they are.
+    :param begins_at: when it begins, on the monotonic clock.
     :param seconds: how long it takes.
     """
 
-    def __init__(self, client: str, seconds: float) -> None:
+    __slots__ = ("_is_flood", "_untold", "_written", "client", "ends_at", "seconds")
+
+    def __init__(self, client: str, begins_at: float, seconds: float) -> None:
         self.client = client
         self.seconds = seconds
-        self.ends_at = time.monotonic() + seconds
+        self.ends_at = begins_at + seconds
         self._written = 0
         # What is to be told of those that were left out.
         self._untold: Summary | None = None
@@ -107,12 +110,15 @@ class Period:
         summary, self._untold = self._untold, None
         return summary
 
-    def next(self) -> Period:
-        """Return the one for a line that comes after this."""
-        quiet = time.monotonic() - self.ends_at > self.seconds
+    def next(self, now: float) -> Period:
+        """Return the one for a line that comes after this.
+
+        :param now: when it comes.
+        """
+        quiet = now - self.ends_at > self.seconds
         if quiet or not self._is_flood:
-            return Period(self.client, SHORTEST_PERIOD)
-        return Period(self.client, min(2 * self.seconds, LONGEST_PERIOD))
+            return Period(self.client, now, SHORTEST_PERIOD)
+        return Period(self.client, now, min(2 * self.seconds, LONGEST_PERIOD))
 
 
 class Repetition(logging.Filter):
@@ -134,9 +140,13 @@ class Repetition(logging.Filter):
             return True
         session = _session(record)
         kind = (client, session, *_place(record, error))
-        admitted = self._admit(kind, MOST_LINES, record)
-        if admitted and session is not None:
-            admitted = self._admit((client,), MOST_SESSION_LINES, record)
+        now = time.monotonic()
+        over: list[Summary | None] = []
+        with self._lock:
+            admitted = self._period(kind, now, over).count(record, MOST_LINES)
+            if admitted and session is not None:
+                admitted = self._period((client,), now, over).count(record, MOST_SESSION_LINES)
+        _write(over)
         return admitted
 
     def tell(self) -> None:
@@ -150,28 +160,27 @@ class Repetition(logging.Filter):
     def _tell_until(self, moment: float) -> None:
         with self._lock:
             over = [period for period in self._periods.values() if period.ends_at <= moment]
-            told = [summary for period in over if (summary := period.take_summary())]
-        for summary in told:
-            summary.write()
+            told = [period.take_summary() for period in over]
+        _write(told)
 
-    def _admit(self, kind: tuple[Any, ...], most: int, record: logging.LogRecord) -> bool:
-        """Count a line of a kind, and tell whether it is one of the first."""
-        told = []
-        with self._lock:
-            period = self._periods.get(kind)
-            if period is None:
-                period = self._periods[kind] = Period(kind[0], SHORTEST_PERIOD)
-            elif period.ends_at <= time.monotonic():
-                told.append(period.take_summary())
-                period = self._periods[kind] = period.next()
-            self._periods.move_to_end(kind)
-            if len(self._periods) > MOST_KINDS:
-                told.append(self._periods.popitem(last=False)[1].take_summary())
-            admitted = period.count(record, most)
-        for summary in told:
-            if summary is not None:
-                summary.write()
-        return admitted
+    def _period(self, kind: tuple[Any, ...], now: float, over: list[Summary | None]) -> Period:
+        """Return the period of a kind, and add what is to be told of those that it has ended."""
+        period = self._periods.get(kind)
+        if period is None:
+            period = self._periods[kind] = Period(kind[0], now, SHORTEST_PERIOD)
+        elif period.ends_at <= now:
+            over.append(period.take_summary())
+            period = self._periods[kind] = period.next(now)
+        self._periods.move_to_end(kind)
+        if len(self._periods) > MOST_KINDS:
+            over.append(self._periods.popitem(last=False)[1].take_summary())
+        return period
+
+
+def _write(summaries: list[Summary | None]) -> None:
+    for summary in summaries:
+        if summary is not None:
+            summary.write()
 
 
 def _exception(record: logging.LogRecord) -> BaseException | None:

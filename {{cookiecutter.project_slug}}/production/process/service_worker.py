@@ -117,7 +117,7 @@ class ServiceWorker:
     def _load(self) -> None:
         self._share_metrics()
         self._share_memory()
-        room = WaitingRoom(self.mode, self.seats())
+        room = WaitingRoom(self.seats())
         self.conditions = Conditions(self.mode, float(self.cfg.keepalive) or HEAD_TIME, room)
         time_requests(self.conditions)
         try:

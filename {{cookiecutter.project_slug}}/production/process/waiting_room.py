@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Protocol
 
-from production.modes import brief_lock
+from production.modes import BriefLock
 
 SEATS_OF_THREADS = 64
 """Threads beside those of sessions that may wait; the green modes have more to give."""
@@ -26,14 +26,13 @@ class Visitor(Protocol):
 class WaitingRoom:
     """Those that wait for their peers.
 
-    :param mode: the async mode.
     :param seats: how many may wait.
     """
 
-    def __init__(self, mode: str, seats: int) -> None:
+    def __init__(self, seats: int) -> None:
         self._seats = seats
         self._waiting: OrderedDict[Visitor, None] = OrderedDict()
-        self._lock = brief_lock(mode)
+        self._lock = BriefLock()
 
     def enter(self, visitor: Visitor) -> None:
         """Wait; if no seat is free, the one that has waited for longest is dismissed."""

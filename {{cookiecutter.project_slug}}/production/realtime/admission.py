@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import structlog
 
-from production.modes import brief_lock
+from production.modes import BriefLock
 
 log = structlog.get_logger(__name__)
 
@@ -49,12 +49,11 @@ class Refusal(NamedTuple):
 class Admission:
     """Lets sessions in, address by address.
 
-    :param mode: the async mode.
     :param sessions: how many sessions an address may have.
     :param handshakes: how many it may open in a second, on average of :data:`PERIOD`.
     """
 
-    def __init__(self, mode: str, sessions: int, handshakes: int) -> None:
+    def __init__(self, sessions: int, handshakes: int) -> None:
         self._most_sessions = sessions
         self._handshakes = handshakes
         self._sessions: Counter[str] = Counter()
@@ -62,7 +61,7 @@ class Admission:
         self._full_at: OrderedDict[str, float] = OrderedDict()
         # When each that was refused was last told of in the log, and how often it was refused since.
         self._refused: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
-        self._lock = brief_lock(mode)
+        self._lock = BriefLock()
 
     def enter(self, address: str | None) -> Refusal | None:
         """Let one more session of an address in, or refuse it.

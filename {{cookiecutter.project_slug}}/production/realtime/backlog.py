@@ -6,22 +6,21 @@ from typing import Any
 
 from engineio.packet import MESSAGE
 
-from production.modes import brief_lock
+from production.modes import BriefLock
 from production.realtime.attachments import attachments_of
 
 
 class Backlog:
     """Counts the messages that a session has been given and its client has not taken.
 
-    :param mode: the async mode.
     :param max_messages: how many may wait.
     :param max_bytes: how many bytes they may have together.
     """
 
-    def __init__(self, mode: str, max_messages: int, max_bytes: int) -> None:
+    def __init__(self, max_messages: int, max_bytes: int) -> None:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
-        self._lock = brief_lock(mode)
+        self._lock = BriefLock()
         self.messages = 0
         self.bytes = 0
 

@@ -91,7 +91,7 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
         self.max_queued_messages = max_queued_messages
         self.max_queued_bytes = max_queued_bytes
         self._turnstile = Turnstile(self)
-        self.admission = Admission(self.async_mode, sessions_per_address, handshakes_per_address)
+        self.admission = Admission(sessions_per_address, handshakes_per_address)
         self.draining = False
         #: What the ids of this process's sessions begin with, see production/process/identity.py.
         self.id_prefix = ""

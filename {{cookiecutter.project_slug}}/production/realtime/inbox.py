@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from production.modes import AsyncMode, brief_lock
+from production.modes import AsyncMode, BriefLock
 from production.observe.current import UNKNOWN_CLIENT, current_client
 
 log = structlog.get_logger(__name__)
@@ -41,7 +41,7 @@ class Inbox:
         self._tasks = 0
         # They are few, and an empty list is the smallest of what has an order.
         self._pending: list[Callable[[], Any]] = []
-        self._lock = brief_lock(server.async_mode)
+        self._lock = BriefLock()
 
     def put(self, handle: Callable[[], Any]) -> None:
         """Have an event handled; wait if too many of the session are pending.

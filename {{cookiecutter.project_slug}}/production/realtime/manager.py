@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Container, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
 import socketio
 from socketio.packet import EVENT
 
-from production.modes import AsyncMode
+from production.modes import BriefLock
 from production.observe import metrics
 from production.observe.current import current_event
 from production.realtime.presence import LocalPresence
@@ -39,13 +37,7 @@ class ConnectedOnly:
         # Upstream looks at a room, or at who is connecting, and then uses it. Where threads serve,
         # the last one may leave in between: whoever joins is then in a room that nobody finds, and
         # whoever connects fails.
-        self._members_lock: AbstractContextManager[Any] = threading.RLock()
-
-    def set_server(self, server: Any) -> None:
-        """Serve a server; nobody waits in between where its tasks are green, so they need no lock."""
-        super().set_server(server)  # type: ignore[misc]
-        if server.eio.async_mode != AsyncMode.THREADING:
-            self._members_lock = nullcontext()
+        self._members_lock = BriefLock()
 
     def pre_connect(self, eio_sid: str, namespace: str) -> str | None:
         """Let a client in that its connect handler has yet to accept; return its session id."""

@@ -18,7 +18,7 @@ from engineio.socket import Socket
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wsgi import LimitedStream
 
-from production.modes import brief_lock
+from production.modes import BriefLock
 from production.observe import metrics
 from production.observe.lag import progress
 from production.realtime.attachments import Attachment, attachments_of, parts_of
@@ -85,11 +85,9 @@ class Session(Socket):  # type: ignore[misc]
         self.websocket: WebSocket | None = None
         # What sends the queue to the WebSocket; it ends with the queue, which most never need.
         self._writer: Any = None
-        self._writer_lock = brief_lock(server.async_mode)
+        self._writer_lock = BriefLock()
         self.inbox = Inbox(server)
-        self.backlog = Backlog(
-            server.async_mode, server.max_queued_messages, server.max_queued_bytes
-        )
+        self.backlog = Backlog(server.max_queued_messages, server.max_queued_bytes)
         #: By which address its client is counted, see production/http/proxy.py.
         self.address: str | None = None
         #: Why the session ended, and more about it for the log.
@@ -194,7 +192,8 @@ class Session(Socket):  # type: ignore[misc]
         if pkt.packet_type not in (PONG, MESSAGE, UPGRADE, CLOSE):
             raise exceptions.UnknownPacketError(f"packet type {pkt.packet_type}")
         if pkt.packet_type == PONG and self._pinged_at is not None:
-            metrics.round_trip.labels(self.transport).observe(time.monotonic() - self._pinged_at)
+            seconds = time.monotonic() - self._pinged_at
+            metrics.labelled(metrics.round_trip, self.transport).observe(seconds)
             self._pinged_at = None
         elif pkt.packet_type in (PONG, UPGRADE):
             self.count_odd_packet("packets that answer nothing")

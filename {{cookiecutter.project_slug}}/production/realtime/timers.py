@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from production.modes import brief_lock
+from production.modes import BriefLock
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +28,7 @@ class Timers:
         self._server = server
         self._due: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = itertools.count()
-        self._lock = brief_lock(server.async_mode)
+        self._lock = BriefLock()
         self._running = False
 
     def after(self, seconds: float, function: Callable[..., None], *args: Any) -> None:
