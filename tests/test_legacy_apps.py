@@ -122,12 +122,19 @@ PRINTED = {
 
 @pytest.fixture
 def old(tmp_path: Path) -> Iterator[Callable[[str], legacy_stack.LegacyServer]]:
+    """Start an app that has one client already, who stays.
+
+    Who enters a room there at the moment at which its last client leaves it is in none.
+    """
     with contextlib.ExitStack() as running:
 
         def start(name: str) -> legacy_stack.LegacyServer:
             script = STARTS[name].removeprefix("python ")
             log = tmp_path / f"{name}.log"
-            return running.enter_context(legacy_stack.serving(LEGACY / name, script, log))
+            server = running.enter_context(legacy_stack.serving(LEGACY / name, script, log))
+            visitor = VISITORS[name]
+            visitor.enter(running.enter_context(open_websocket(server.url, visitor.path)))
+            return server
 
         yield start
 

@@ -18,7 +18,7 @@ from production.realtime.queue_messages import CANARY, NOTICE
 from queues import unused_service
 from waiting import eventually
 
-SILENCE = 0.4
+SILENCE = 1.0
 """Seconds, in place of the product's, so that what is slow need not be slow for long."""
 
 SLOWNESS = 0.01
@@ -96,10 +96,10 @@ def test_a_listener_that_hears_all_but_itself_is_deaf(
 
     def is_found() -> bool:
         publish(message_queue, manager, emitted("chatter"))
-        return LISTENING in manager.outage.faults
+        # On a machine that is busy, nothing at all may have come at first.
+        return "came round" in str(manager.outage.faults.get(LISTENING))
 
     eventually(is_found, "it is found")
-    assert "came round" in str(manager.outage.faults[LISTENING])
     assert manager.delivered
 
 
