@@ -119,6 +119,12 @@ class OutlastedLease:
         return fence is not None and time.monotonic() - seen_since > LEASE
 
 
+def present_in(served: ServedProject, room: str) -> int | None:
+    """Return how many are in a room; ``None`` while the queue does not answer."""
+    answer = http("GET", f"{served.url}/present?room={room}")
+    return answer.json()["count"] if answer.status == 200 else None
+
+
 @pytest.mark.parametrize(
     ("mode", "queue"),
     [
@@ -163,7 +169,7 @@ def test_a_service_uses_the_queue_behind_each_form_of_url(
             Emitter(url, SERVICE).emit("notice", {"text": "hello"})
             eventually(lambda: received == [{"text": "hello"}], "the notice arrives")
             assert client.call("join", "here", timeout=PATIENCE)
-            assert http("GET", f"{served.url}/present?room=here").json()["count"] == 1
+            eventually(lambda: present_in(served, "here") == 1, "the client is present")
         finally:
             client.disconnect()
         eventually(OutlastedLease(served), "the work of one process goes on in a turn")
