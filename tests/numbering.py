@@ -58,6 +58,11 @@ class Client:
             self.gaps.append((data["from"], data["to"]))
         self.position = Position(data["sequence"], data["epoch"])
 
+    @property
+    def knows_of_a_restart(self) -> bool:
+        """Whether it was told that numbers start again."""
+        return any(last is None for _, last in self.gaps)
+
     def covers(self, sequence: int) -> bool:
         """Tell whether it was told that a number is missing."""
         return any(
@@ -171,6 +176,11 @@ class Ledger:
             for update in client.updates:
                 epoch, sequence = update["epoch"], update["sequence"]
                 assert sequence > reached.get(epoch, 0), update
+                if epoch not in reached and sequence <= max(reached.values(), default=0):
+                    told = client.knows_of_a_restart or client.covers(sequence)
+                    assert told, (update, client.gaps)
+                    # Numbers that are given once more leave nothing of what had them.
+                    sent = {data: number for data, number in sent.items() if number < sequence}
                 # What is gone is published again by those who were not told that it was kept.
                 before = sent.get(update["data"])
                 assert before is None or client.covers(before), (update, before, client.gaps)

@@ -139,6 +139,35 @@ def test_who_comes_when_all_others_have_left_knows_what_they_had(tmp_path: Path)
         assert returning(process(), client.updates[:2]).gaps == [(5, None)]
 
 
+def test_what_is_gone_with_the_queue_and_published_again_is_sent_again(tmp_path: Path) -> None:
+    with lined_up(tmp_path) as line, contextlib.ExitStack() as stack:
+        processes = [Process(line.url) for _ in range(2)]
+        for process in processes:
+            stack.callback(process.close)
+        ledger = Ledger()
+        clients = [process.client(CHANNEL) for process in processes]
+
+        def publish(data: str) -> bool:
+            with contextlib.suppress(Unavailable):
+                ledger.confirmed[data] = processes[0].publish(CHANNEL, data, data)
+                return True
+            return False
+
+        for data in ("first", "second", "seen, and not confirmed"):
+            publish(data)
+        eventually(lambda: all(len(client.data) == 3 for client in clients), "all came")
+        line.replace()
+        for data in ("first of all", "seen, and not confirmed"):
+            eventually(partial(publish, data), "the queue takes messages again")
+        eventually(lambda: all(len(client.data) == 5 for client in clients), "both came")
+        late = [returning(process, clients[0].updates[:3]) for process in processes]
+        for client in (*clients, *late):
+            assert client.data[2] == client.data[4] == "seen, and not confirmed"
+            assert client.gaps == [(4, None)]
+        ledger.check_words([*clients, *late])
+        ledger.check_order([*clients, *late])
+
+
 def test_who_has_not_read_the_queue_yet_takes_no_one_in(tmp_path: Path) -> None:
     with lined_up(tmp_path) as line, contextlib.ExitStack() as stack:
         first = Process(line.url)
