@@ -394,7 +394,6 @@ def at_work(*processes: ServedProject) -> list[ServedProject]:
     return working
 
 
-@pytest.mark.alone
 def test_presence_and_the_work_of_one_process_survive_a_kill(
     settled: Pair, connect: Callable[..., Listener]
 ) -> None:

@@ -108,7 +108,6 @@ def expect_that_nobody_missed_anything(
         assert report["gaps"] == []
 
 
-@pytest.mark.alone
 def test_all_workers_are_replaced_one_generation_by_the_next(
     crowded: tuple[ServedProject, Followers, list[Watcher]], mode: str
 ) -> None:
@@ -128,7 +127,6 @@ def test_all_workers_are_replaced_one_generation_by_the_next(
     assert mark.loud() == []
 
 
-@pytest.mark.alone
 def test_a_worker_that_is_killed_costs_its_clients_a_moment(
     crowded: tuple[ServedProject, Followers, list[Watcher]], mode: str
 ) -> None:
