@@ -47,9 +47,12 @@ class Followers:
         assert self._process.stdout
         assert self._process.stdout.readline() == "ready\n"
 
-    def report(self) -> list[dict[str, Any]]:
-        """Let them leave; return what each of them saw."""
-        output, _ = self._process.communicate(timeout=PATIENCE)
+    def report(self, last: int) -> list[dict[str, Any]]:
+        """Let them leave when each has the last update; return what each of them saw.
+
+        :param last: its number.
+        """
+        output, _ = self._process.communicate(f"{last}\n", timeout=PATIENCE)
         return [json.loads(line) for line in output.splitlines()]
 
     def close(self) -> None:
@@ -103,7 +106,7 @@ def expect_that_nobody_missed_anything(
     followers: Followers, watchers: list[Watcher], count: int
 ) -> None:
     expect_everything(watchers, count)
-    for report in followers.report():
+    for report in followers.report(count):
         assert report["sequences"] == list(range(1, count + 1)), report["reasons"]
         assert report["gaps"] == []
 

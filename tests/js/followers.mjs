@@ -1,6 +1,8 @@
 // node followers.mjs URL COUNT CHANNEL...: so many official clients, each of which follows a channel.
-// Prints "ready" when all are subscribed. When standard input ends, prints one JSON object per client:
-// what it received, and how long it was ever without its subscription.
+// Prints "ready" when all are subscribed. Told a number on standard input, waits until each has an update of that
+// number, then prints one JSON object per client: what it received, and why it was ever cut off.
+
+import { createInterface } from "node:readline/promises";
 
 import { io } from "socket.io-client";
 
@@ -23,6 +25,14 @@ class Follower {
     this.socket.on("update", (update) => {
       this.sequences.push(update.sequence);
       this.epoch = update.epoch;
+      this.received?.();
+    });
+  }
+
+  reaches(sequence) {
+    return new Promise((resolve) => {
+      this.received = () => { if (this.sequences.at(-1) >= sequence) resolve(); };
+      this.received();
     });
   }
 
@@ -53,6 +63,7 @@ class Follower {
 const followers = Array.from({ length: Number(count) }, (_, number) => new Follower(number));
 await Promise.all(followers.map((follower) => follower.subscribed));
 console.log("ready");
-process.stdin.on("end", () => {
+for await (const last of createInterface(process.stdin)) {
+  await Promise.all(followers.map((follower) => follower.reaches(Number(last))));
   for (const follower of followers) follower.report();
-}).resume();
+}
