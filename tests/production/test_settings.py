@@ -42,6 +42,34 @@ def test_the_environment_wins_over_the_file_and_that_over_the_project(
     )
 
 
+@pytest.mark.parametrize(
+    ("origin", "is_one"),
+    [
+        ("https://example.org", True),
+        ("https://example.org:8443", True),
+        ("https://*.example.org", True),
+        ("https://*.example.org:8443", True),
+        ("https://*.org", False),
+        ("https://*", False),
+        ("https://a.*.example.org", False),
+        ("https://*a.example.org", False),
+        ("https://*.*.example.org", False),
+        ("https://*.example.org/page", False),
+        ("example.org", False),
+    ],
+)
+def test_an_origin_is_named_or_stands_for_the_hosts_below_it(
+    monkeypatch: pytest.MonkeyPatch, origin: str, is_one: bool
+) -> None:
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    monkeypatch.setenv("ALLOWED_ORIGINS", origin)
+    if is_one:
+        assert load_settings().allowed_origins == [origin]
+    else:
+        with pytest.raises(ConfigurationError, match="which is no origin"):
+            load_settings()
+
+
 def test_a_variable_that_is_nearly_a_setting_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

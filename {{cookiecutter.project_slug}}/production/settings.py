@@ -347,7 +347,8 @@ class Settings(BaseSettings):
             if origin != "*" and not _is_origin(origin):
                 raise ValueError(
                     f"ALLOWED_ORIGINS contains {origin!r}, which is no origin: write scheme and "
-                    "host without a path, for example https://example.org"
+                    "host without a path, for example https://example.org, or https://*.example.org "
+                    "for all hosts one label below it"
                 )
         return self
 
@@ -433,7 +434,11 @@ def _check_names(settings: dict[str, Any]) -> None:
 
 def _is_origin(origin: str) -> bool:
     scheme, separator, host = origin.partition("://")
-    return bool(separator and scheme and host) and not set(host) & set("/?# ")
+    any_label, _, parent = host.partition("*.")
+    if parent and not any_label:
+        # Not each name below a top-level domain.
+        host = parent if "." in parent else ""
+    return bool(separator and scheme and host) and not set(host) & set("/?#* ")
 
 
 def _explain(error: ValidationError) -> str:
