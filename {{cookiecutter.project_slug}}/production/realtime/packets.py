@@ -40,7 +40,42 @@ class UnsendableAnswer(Unsendable):
     """What a handler has returned, and its client could not read."""
 
 
-class StrictPacket(Packet):  # type: ignore[misc]
+class Checked:
+    """A mixin for packets: what may come from a client, and whose fault it is if something cannot be sent."""
+
+    # Upstream's
+    packet_type: int
+    data: Any
+    id: int | None
+
+    def named(self, fault: Unsendable) -> Unsendable:
+        """Return a fault, said of this packet."""
+        if self.packet_type in EVENTS:
+            return fault.of(f"The event {self.data[0]!r}")
+        if self.packet_type in ACKNOWLEDGEMENTS:
+            return UnsendableAnswer(fault.code, fault.message).of("The acknowledgement")
+        return fault.of("The refusal")
+
+    def check_data(self) -> None:
+        """Refuse what a packet of its type does not hold.
+
+        :raises MalformedPacket: saying what is wrong.
+        """
+        if self.packet_type in EVENTS:
+            if not isinstance(self.data, list) or not self.data:
+                raise MalformedPacket("an event is a list")
+            if not isinstance(self.data[0], str):
+                raise MalformedPacket("an event begins with its name")
+            if self.data[0] in RESERVED_EVENTS:
+                raise MalformedPacket("the event's name is reserved")
+        elif self.packet_type in ACKNOWLEDGEMENTS:
+            if not isinstance(self.data, list) or self.id is None:
+                raise MalformedPacket("an acknowledgement is a list with an id")
+        elif self.packet_type == packet.CONNECT and not isinstance(self.data, dict | None):
+            raise MalformedPacket("authentication is an object")
+
+
+class StrictPacket(Checked, Packet):  # type: ignore[misc]
     """Decodes what clients may send, encodes what they can read; Socket.IO's ``serializer``."""
 
     max_attachments = MAX_ATTACHMENTS
@@ -69,7 +104,7 @@ class StrictPacket(Packet):  # type: ignore[misc]
                 text, attachments = write(self.data, self.json)
                 check(text, len(attachments), self.max_attachments)
             except Unsendable as fault:
-                raise self._named(fault) from fault
+                raise self.named(fault) from fault
         head = str(self.packet_type)
         if attachments or self.packet_type in BINARY:
             if self.packet_type not in WITH_ATTACHMENTS:
@@ -80,13 +115,6 @@ class StrictPacket(Packet):  # type: ignore[misc]
         if self.id is not None:
             head += str(self.id)
         return together([head + text, *attachments]) if attachments else head + text
-
-    def _named(self, fault: Unsendable) -> Unsendable:
-        if self.packet_type in EVENTS:
-            return fault.of(f"The event {self.data[0]!r}")
-        if self.packet_type in ACKNOWLEDGEMENTS:
-            return UnsendableAnswer(fault.code, fault.message).of("The acknowledgement")
-        return fault.of("The refusal")
 
     def decode(self, encoded_packet: Any) -> int:
         """Decode the text of a packet.
@@ -102,7 +130,7 @@ class StrictPacket(Packet):  # type: ignore[misc]
         except (ValueError, TypeError, IndexError, RecursionError) as error:
             raise MalformedPacket("the packet cannot be decoded") from error
         self._check_type(attachments)
-        self._check_data()
+        self.check_data()
         return attachments
 
     def add_attachment(self, attachment: Any) -> bool:
@@ -145,17 +173,3 @@ class StrictPacket(Packet):  # type: ignore[misc]
             raise MalformedPacket("clients do not send packets of this type")
         if (self.packet_type in BINARY) is not (attachments > 0):
             raise MalformedPacket("the number of attachments does not fit the packet's type")
-
-    def _check_data(self) -> None:
-        if self.packet_type in EVENTS:
-            if not isinstance(self.data, list) or not self.data:
-                raise MalformedPacket("an event is a list")
-            if not isinstance(self.data[0], str):
-                raise MalformedPacket("an event begins with its name")
-            if self.data[0] in RESERVED_EVENTS:
-                raise MalformedPacket("the event's name is reserved")
-        elif self.packet_type in ACKNOWLEDGEMENTS:
-            if not isinstance(self.data, list) or self.id is None:
-                raise MalformedPacket("an acknowledgement is a list with an id")
-        elif self.packet_type == packet.CONNECT and not isinstance(self.data, dict | None):
-            raise MalformedPacket("authentication is an object")

@@ -107,7 +107,7 @@ def write(data: Any, json: Any = engineio_json) -> tuple[str, list[bytes]]:
             attachments += map(bytes, parts)
         text = json.dumps(data, separators=(",", ":"))
     except RecursionError:
-        raise _too_deep() from None
+        raise too_deep() from None
     except (TypeError, ValueError) as error:
         raise Unsendable("not_json", str(error)) from error
     _check_foreign(text)
@@ -135,7 +135,7 @@ def check(
     if _may_have_run(encoded, MAX_DIGITS + 1):
         _check_digits(encoded)
     if encoded.count(b"[") + encoded.count(b"{") > max_depth and _is_deeper(encoded, max_depth):
-        raise _too_deep()
+        raise too_deep()
 
 
 def check_places(data: Any, attachments: int) -> None:
@@ -221,5 +221,6 @@ def _is_double(number: int) -> bool:
     return double == number or Decimal(repr(double)) == number
 
 
-def _too_deep() -> Unsendable:
+def too_deep() -> Unsendable:
+    """Return the fault of data that is nested too deeply for its receivers."""
     return Unsendable("too_deep", f"at most {MAX_DEPTH} arrays and objects may be nested")
