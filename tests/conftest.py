@@ -16,6 +16,7 @@ import pytest
 
 import rawclient
 from baking import Bake, BakedProject, generate
+from echoing import _start_echo, echo, impatient_echo  # noqa: F401
 from images import builder  # noqa: F401
 from queues import message_queue  # noqa: F401
 from served import ServedProject, serve

@@ -317,6 +317,7 @@ class SocketIOClient(ABC):
 
     def __init__(self) -> None:
         self.sid = ""  # Engine.IO session id
+        self.opened: dict[str, Any] = {}  # what the server said of the session
         self.session = ""  # Socket.IO session id on the default namespace
         self.events: list[Event] = []  # received while waiting for something else
         self._ack_ids = itertools.count(1)
@@ -572,7 +573,9 @@ def open_websocket(
     ws = RawWebSocket(url, receive_buffer=receive_buffer)
     try:
         _shake_hands(ws, handshake(url, path, sid, headers))
-        ws.sid = sid or json.loads(ws.wait_for_packet("0{")[1:])["sid"]
+        if sid is None:
+            ws.opened = json.loads(ws.wait_for_packet("0{")[1:])
+        ws.sid = sid or ws.opened["sid"]
     except BaseException:
         ws.close()
         raise
@@ -616,7 +619,8 @@ class PollingSession(SocketIOClient):
         opened, *self._packets = self._get()
         if not opened.startswith("0{"):
             raise AssertionError(f"expected an open packet, got {opened[:100]!r}")
-        self.sid = json.loads(opened[1:])["sid"]
+        self.opened = json.loads(opened[1:])
+        self.sid = self.opened["sid"]
         self.target += f"&sid={self.sid}"
 
     # requests that are left pending

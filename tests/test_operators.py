@@ -125,7 +125,7 @@ def write(service: ServedProject, records: int, last: str) -> float:
 def test_without_a_token_there_is_nothing(service: StartService) -> None:
     served = service("eventlet")
     assert http("GET", f"{served.url}/ops").status == 404
-    assert refusal(served.url, token="") == "Unable to connect"
+    assert refusal(served.url, token="") == {"message": "Invalid namespace"}
 
 
 def test_operators_see_a_process_and_its_log(chatty: ServedProject) -> None:

@@ -14,7 +14,16 @@ from flask import Flask
 from wsgi import app
 
 # What lives as long as a client does.
-KINDS = ("Session", "WebSocket", "Speaker", "Inbox", "RoutedParser", "Request", "Response")
+KINDS = (
+    "Session",
+    "WebSocket",
+    "Speaker",
+    "Inbox",
+    "ThreadedInbox",
+    "RoutedParser",
+    "Request",
+    "Response",
+)
 
 REMEMBERED = "Period"
 """What is known of a line that clients have caused in the log: a table that is full at some point."""

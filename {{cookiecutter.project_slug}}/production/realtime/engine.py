@@ -24,6 +24,7 @@ from production.realtime.session import Session
 from production.realtime.timers import Timers
 from production.realtime.turnstile import Turnstile
 from production.realtime.websocket import (
+    CLOSE_PROTOCOL_ERROR,
     StartResponse,
     WebSocket,
     asks_for_websocket,
@@ -37,6 +38,9 @@ RETRY_AFTER = 1
 
 SUPPORTED_VERSION = [("Sec-WebSocket-Version", "13")]
 """What a handshake of another version is told (RFC 6455, section 4.4)."""
+
+METHODS = ("GET", "POST", "OPTIONS")
+"""What there is at the endpoint: polls, what clients send, and browsers' questions before either."""
 
 # What a client may do wrong that its owner should hear of, once: the page is dead without a fix.
 WORTH_A_WARNING = {
@@ -72,6 +76,8 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
     :param max_queued_bytes: how many bytes may wait for one client.
     :param options: as for :class:`engineio.Server`.
     """
+
+    session_class = Session
 
     # Upstream's
     _async: dict[str, Any]
@@ -115,21 +121,27 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
         """Answer at the door what must not reach a session, hand on the rest."""
         query = parse_qs(environ.get("QUERY_STRING", ""))
         sid = query.get("sid", [None])[0]
+        session = self.sockets.get(sid)
         if _content_length(environ) > self.max_http_buffer_size:
-            return self._refuse_body(sid, start_response)
+            return self._refuse_body(session, start_response)
         if environ["REQUEST_METHOD"] == "POST" and "HTTP_TRANSFER_ENCODING" in environ:
             # Upstream would read none of it, and acknowledge it.
             return _answer(start_response, HTTPStatus.LENGTH_REQUIRED)
+        if "transport" not in query or environ["REQUEST_METHOD"] not in METHODS:
+            metrics.refused_connects.labels("bad-transport").inc()
+            return _answer(start_response, HTTPStatus.BAD_REQUEST)
         is_upgrade = asks_for_websocket(environ)
         if not is_upgrade:
             # Upstream looks at this one only, and would serve a WebSocket's request as a poll.
             environ.pop("HTTP_UPGRADE", None)
-        if sid in self.sockets and query.get("transport") == ["websocket"]:
-            self.sockets[sid].upgrade_arrived = is_upgrade
+        if session is not None and query["transport"] == ["websocket"]:
+            session.upgrade_arrived = is_upgrade
         if is_upgrade and (fault := handshake_fault(environ)):
             metrics.refused_connects.labels("bad-handshake").inc()
             wrong_version = fault is HTTPStatus.UPGRADE_REQUIRED
             return _answer(start_response, fault, SUPPORTED_VERSION if wrong_version else ())
+        if is_upgrade and session is not None and session.has_websocket:
+            return WebSocket(_refuse_another, self)(environ, start_response)
         if sid is None and (self.draining or len(self.sockets) >= self.max_sessions):
             metrics.refused_connects.labels("draining" if self.draining else "full").inc()
             return _answer(
@@ -137,7 +149,6 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 [("Retry-After", str(RETRY_AFTER))],
             )
-        session = self.sockets.get(sid)
         if environ["REQUEST_METHOD"] == "POST" and session is not None:
             try:
                 body = environ["wsgi.input"].read(_content_length(environ))
@@ -146,6 +157,13 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
                 return _answer(start_response, HTTPStatus.REQUEST_TIMEOUT)
             environ["wsgi.input"] = BytesIO(body)
         return super().handle_request(environ, start_response)
+
+    def _ok(self, packets: Any = None, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Answer a request; what was posted gets the protocol's answer, in its letters."""
+        answer: dict[str, Any] = super()._ok(packets, *arguments, **options)
+        if packets is None:
+            answer["response"] = b"ok"
+        return answer
 
     def _handle_connect(
         self,
@@ -188,9 +206,10 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
         if session is not None:
             function(session, *arguments)
 
-    def _refuse_body(self, sid: str | None, start_response: StartResponse) -> Iterable[bytes]:
+    def _refuse_body(
+        self, session: Session | None, start_response: StartResponse
+    ) -> Iterable[bytes]:
         """Refuse a body unread: upstream waits for ever for its session's queue to be taken."""
-        session = self.sockets.get(sid)
         if session is not None:
             session.end(Reason.MALFORMED, detail="message too large")
         return _answer(start_response, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
@@ -204,6 +223,11 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
             log.warning(WORTH_A_WARNING[message_key], detail=message)
         else:
             self.logger.info(message)
+
+
+def _refuse_another(websocket: WebSocket) -> None:
+    """End the second WebSocket of a session, which has to be open to hear why."""
+    websocket.close(CLOSE_PROTOCOL_ERROR, "the session has a WebSocket already")
 
 
 def _content_length(environ: dict[str, Any]) -> int:

@@ -15,8 +15,15 @@ from production.observe.current import current_event
 from production.realtime.presence import LocalPresence
 from production.realtime.sendable import check_name
 
-# Whom the emit that is being carried out leaves out; nothing while there is no emit.
-_left_out: ContextVar[Container[str] | None] = ContextVar("left_out", default=None)
+NOBODY: tuple[str, Container[str] | None] = ("", None)
+
+# The namespace of the emit that is being carried out, and whom it leaves out.
+_emit: ContextVar[tuple[str, Container[str] | None]] = ContextVar("emit", default=NOBODY)
+
+
+def emitted_in() -> str:
+    """Return the namespace of the emit that is being carried out; an empty text if there is none."""
+    return _emit.get()[0]
 
 
 class ConnectedOnly:
@@ -94,7 +101,7 @@ class ConnectedOnly:
         with self._members_lock:
             members = list(super().get_participants(namespace, room))  # type: ignore[misc]
             pending = frozenset(self.pending_connect.get(namespace, ()))
-        left_out = _left_out.get()
+        _, left_out = _emit.get()
         recipients = 0
         for sid, eio_sid in members:
             if sid not in pending or room == sid or self._is_greeted(sid):
@@ -173,11 +180,12 @@ class CountedDelivery(socketio.Manager):  # type: ignore[misc]
         if namespace not in self.rooms:
             self._encode(event, data, namespace)
             return
-        emit = _left_out.set(skip_sid if isinstance(skip_sid, list) else (skip_sid,))
+        left_out = skip_sid if isinstance(skip_sid, list) else (skip_sid,)
+        emit = _emit.set((namespace, left_out))
         try:
             super().emit(event, data, namespace, room, skip_sid, callback, to, **options)
         finally:
-            _left_out.reset(emit)
+            _emit.reset(emit)
 
     def _encode(self, event: str, data: Any, namespace: str) -> None:
         arguments = list(data) if isinstance(data, tuple) else [data]

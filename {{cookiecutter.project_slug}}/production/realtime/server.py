@@ -6,7 +6,6 @@ This is the seam to :mod:`socketio` and :mod:`flask_socketio`.
 from __future__ import annotations
 
 import inspect
-import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -19,7 +18,7 @@ import socketio
 import structlog
 from flask import Flask
 from flask_socketio import SocketIO
-from socketio.packet import ACK, CONNECT
+from socketio.packet import ACK, CONNECT, CONNECT_ERROR
 
 from production.http.proxy import client_of
 from production.observe import metrics
@@ -38,10 +37,10 @@ from production.realtime.errors import (
     answer_error,
     error_answer,
 )
-from production.realtime.manager import ConnectedOnly, LocalManager
-from production.realtime.origins import origin_policy
+from production.realtime.greetings import Greetings
+from production.realtime.manager import ConnectedOnly, emitted_in
+from production.realtime.options import layer_options, log_overrides
 from production.realtime.packets import MalformedPacket, StrictPacket, UnsendableAnswer
-from production.realtime.queue import QueueManager
 from production.realtime.reasons import ALL_REASONS, Reason
 from production.realtime.rooms import check_room
 from production.realtime.websocket import CLOSE_PROTOCOL_ERROR
@@ -75,6 +74,7 @@ class Server(socketio.Server):  # type: ignore[misc]
             # An adopted app may have a serializer of its own.
             self.packet_class = self.packet_class.limited_to(max_attachments)
         self.qualities = Qualities()
+        self._greetings = Greetings()
         #: Called with an event's namespace and name, for a context to handle it in.
         self.event_watchers: list[EventWatcher] = []
         #: Called with what a handler has raised.
@@ -148,6 +148,7 @@ class Server(socketio.Server):  # type: ignore[misc]
         if environ is None:
             # The client has left in the same payload.
             return
+        self._greetings.expect(eio_sid, namespace)
         try:
             super()._handle_connect(eio_sid, namespace, data)
         except KeyError:
@@ -157,6 +158,8 @@ class Server(socketio.Server):  # type: ignore[misc]
             sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
             if sid is not None:
                 self.manager.disconnect(sid, namespace, ignore_queue=True)
+        finally:
+            self._greetings.forget(eio_sid, namespace)
         if session is not None and session.closing:
             self._let_go(eio_sid, namespace, session.end_reason, environ)
         else:
@@ -223,6 +226,54 @@ class Server(socketio.Server):  # type: ignore[misc]
         self._binary_packet.pop(eio_sid, None)
         super()._handle_eio_disconnect(eio_sid, reason)
 
+    def call(
+        self,
+        event: str,
+        data: Any = None,
+        to: str | None = None,
+        sid: str | None = None,
+        namespace: str | None = None,
+        timeout: float = 60,
+        ignore_queue: bool = False,
+    ) -> Any:
+        """Emit an event to a client and wait for its answer.
+
+        Upstream does so only where each event has a task that may wait. Here each has, and answers are
+        taken in while it does.
+
+        :param event: the event's name.
+        :param data: its argument; its arguments if it is a tuple.
+        :param to: the session id of the client.
+        :param sid: the same, under its other name.
+        :param namespace: the namespace; the default one if nothing is given.
+        :param timeout: seconds to wait.
+        :param ignore_queue: whether the client is one of this process.
+        :return: what the client answers: nothing, one value or a tuple of several.
+        :raises ValueError: if no client is named.
+        :raises socketio.exceptions.TimeoutError: if it does not answer in time.
+        """
+        if to is None and sid is None:
+            raise ValueError("Cannot use call() to broadcast.")
+        answered = self.eio.create_event()
+        answers: list[tuple[Any, ...]] = []
+
+        def take(*answer: Any) -> None:
+            answers.append(answer)
+            answered.set()
+
+        self.emit(
+            event,
+            data,
+            room=to or sid,
+            namespace=namespace,
+            callback=take,
+            ignore_queue=ignore_queue,
+        )
+        if not answered.wait(timeout):
+            raise socketio.exceptions.TimeoutError
+        answer = answers[0]
+        return answer if len(answer) > 1 else next(iter(answer), None)
+
     def enter_room(self, sid: str, room: Any, namespace: str | None = None) -> None:
         """Put a client into a room.
 
@@ -283,11 +334,35 @@ class Server(socketio.Server):  # type: ignore[misc]
 
     def _send_packet(self, eio_sid: str, pkt: Any) -> None:
         """Send a packet; whoever is told that it is connected is so for all threads."""
-        if pkt.packet_type == CONNECT and isinstance(self.manager, ConnectedOnly):
-            send = partial(super()._send_packet, eio_sid, pkt)
-            self.manager.accept(pkt.data["sid"], pkt.namespace, send)
+        send = super()._send_packet
+        namespace = pkt.namespace or "/"
+        if pkt.packet_type == CONNECT:
+            self._accept(eio_sid, namespace, pkt.data["sid"], partial(send, eio_sid, pkt))
+        elif pkt.packet_type == CONNECT_ERROR:
+            if not isinstance(pkt.data, dict):
+                # Upstream's answer to an unknown namespace, which leaves browsers without a message.
+                pkt.data = {"message": "Invalid namespace"}
+            send(eio_sid, pkt)
+        elif not self._greetings.hold(eio_sid, namespace, send, pkt):
+            send(eio_sid, pkt)
+
+    def _accept(
+        self, eio_sid: str, namespace: str, sid: str, send_connect: Callable[[], None]
+    ) -> None:
+        def tell() -> None:
+            send_connect()
+            self._greetings.deliver(eio_sid, namespace)
+
+        if isinstance(self.manager, ConnectedOnly):
+            self.manager.accept(sid, namespace, tell)
         else:
-            super()._send_packet(eio_sid, pkt)
+            tell()
+
+    def _send_eio_packet(self, eio_sid: str, eio_pkt: Any) -> None:
+        """Send what is emitted, which is encoded once for all who receive it."""
+        send = self.eio.send_packet
+        if not self._greetings.hold(eio_sid, emitted_in(), send, eio_pkt):
+            send(eio_sid, eio_pkt)
 
     def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
         """Run a handler with the session, the event and a request id in each of its log records."""
@@ -375,56 +450,6 @@ def _accepts_argument(handler: Callable[..., Any]) -> bool:
     return True
 
 
-def server_options(settings: Settings) -> dict[str, Any]:
-    """Return what Flask-SocketIO is configured with.
-
-    :param settings: the settings of the process.
-    """
-    return {
-        "async_mode": str(settings.async_mode),
-        "client_manager": _manager(settings),
-        "serializer": StrictPacket,
-        # Each session's inbox starts the handlers, see production/realtime/inbox.py.
-        "async_handlers": False,
-        "transports": [str(transport) for transport in settings.transports],
-        "cors_allowed_origins": origin_policy(settings.allowed_origins),
-        "ping_interval": settings.ping_interval,
-        "ping_timeout": settings.ping_timeout,
-        "max_http_buffer_size": settings.max_message_bytes,
-        "max_attachments": settings.max_attachments,
-        "connect_timeout": settings.connect_timeout,
-        "max_sessions": settings.max_sessions,
-        "sessions_per_address": settings.most_sessions_per_address,
-        "handshakes_per_address": settings.handshakes_per_address,
-        "max_queued_messages": settings.max_queued_messages,
-        "max_queued_bytes": settings.max_queued_bytes,
-        "logger": logging.getLogger("socketio"),
-        "engineio_logger": logging.getLogger("engineio"),
-    }
-
-
-def _manager(settings: Settings) -> Any:
-    if settings.redis_url is None:
-        return LocalManager()
-    return queue_manager(settings.redis_url.get_secret_value(), settings)
-
-
-def queue_manager(url: str, settings: Settings, channel: str | None = None) -> QueueManager:
-    """Return a manager that speaks to other processes through a queue.
-
-    :param url: where the queue is.
-    :param settings: the settings of the process.
-    :param channel: what other processes call the channel, where that is theirs to say.
-    """
-    return QueueManager(
-        url,
-        service=settings.service_name,
-        backlog=settings.queue_backlog,
-        backlog_seconds=settings.queue_backlog_seconds,
-        channel=channel,
-    )
-
-
 def attach(app: Flask, socketio_extension: SocketIO, settings: Settings) -> None:
     """Give a Flask app its Socket.IO server.
 
@@ -432,8 +457,11 @@ def attach(app: Flask, socketio_extension: SocketIO, settings: Settings) -> None
     :param socketio_extension: the app's Flask-SocketIO object, with or without handlers yet.
     :param settings: the settings of the process.
     """
+    given = dict(socketio_extension.server_options)
+    chosen = layer_options(given, settings)
+    log_overrides(given, chosen, settings)
     with serving_class(Server):
-        socketio_extension.init_app(app, **server_options(settings))
+        socketio_extension.init_app(app, **chosen)
     if socketio_extension.default_exception_handler is None:
         socketio_extension.on_error_default(answer_error)
 

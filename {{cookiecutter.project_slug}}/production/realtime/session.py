@@ -8,12 +8,12 @@ peer that is gone. Its private names are used in this file and in ``engine.py`` 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
 from engineio import exceptions
-from engineio.packet import CLOSE, MESSAGE, NOOP, PING, PONG, UPGRADE, Packet
+from engineio.packet import CLOSE, MESSAGE, NOOP, OPEN, PING, PONG, UPGRADE, Packet
 from engineio.socket import Socket
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wsgi import LimitedStream
@@ -25,7 +25,7 @@ from production.realtime.attachments import Attachment, attachments_of, parts_of
 from production.realtime.backlog import Backlog
 from production.realtime.floods import MOST_ODD_PACKETS, Allowance, Flooding
 from production.realtime.frames import encode_frame
-from production.realtime.inbox import Inbox
+from production.realtime.inbox import open_inbox
 from production.realtime.reasons import Reason
 from production.realtime.websocket import (
     CLOSE_NORMAL,
@@ -34,6 +34,7 @@ from production.realtime.websocket import (
     LINGER,
     ProtocolViolation,
     WebSocket,
+    asks_for_websocket,
 )
 from production.turns import Turn
 
@@ -49,6 +50,12 @@ UNREACHABLE = (Reason.SLOW_CLIENT, Reason.PING_TIMEOUT)
 MOST_PACKETS = 10_000
 """Packets in one polling request. A client that emits in a loop sends all of it in one, where upstream
 allows 16 and drops the rest without a word (Flask-SocketIO issue 1228); the size is the real limit."""
+
+MOMENT = 0.05
+"""Seconds in which what a client has sent on another connection before should have come."""
+
+LOOK = 0.005
+"""Seconds between two looks whether it has."""
 
 SEPARATOR = "\x1e"
 """What stands between the packets of one polling request."""
@@ -73,6 +80,11 @@ class Session(Socket):  # type: ignore[misc]
     closed: bool
     last_ping: float | None
 
+    def __new__(cls, server: Any, sid: str) -> Any:
+        """Make a session; one of upstream's if the server is not the layer's, which takes its place for all."""
+        wanted = getattr(server, "session_class", Socket)
+        return super().__new__(cls) if wanted is cls else wanted(server, sid)
+
     def __init__(self, server: Any, sid: str) -> None:
         super().__init__(server, sid)
         self.opened_at = time.monotonic()
@@ -86,7 +98,7 @@ class Session(Socket):  # type: ignore[misc]
         # What sends the queue to the WebSocket; it ends with the queue, which most never need.
         self._writer: Any = None
         self._writer_lock = BriefLock()
-        self.inbox = Inbox(server)
+        self.inbox = open_inbox(server)
         self.backlog = Backlog(server.max_queued_messages, server.max_queued_bytes)
         #: By which address its client is counted, see production/http/proxy.py.
         self.address: str | None = None
@@ -98,6 +110,8 @@ class Session(Socket):  # type: ignore[misc]
         self._verdict: tuple[str, str] | None = None
         self._goodbye = (CLOSE_NORMAL, "")
         self._polling = False
+        # Whether a WebSocket wants to be its transport.
+        self._is_probed = False
         # When the ping that is unanswered was sent; upstream's last_ping is also set without one.
         self._pinged_at: float | None = None
 
@@ -105,6 +119,11 @@ class Session(Socket):  # type: ignore[misc]
     def transport(self) -> str:
         """The transport in use."""
         return "websocket" if self.upgraded else "polling"
+
+    @property
+    def has_websocket(self) -> bool:
+        """Whether a WebSocket is its transport, or is about to be."""
+        return bool(self.upgraded or self.upgrading)
 
     # Sending
 
@@ -117,6 +136,10 @@ class Session(Socket):  # type: ignore[misc]
             return
         if isinstance(pkt.data, Attachment):
             return
+        if pkt.packet_type == OPEN:
+            # Upstream cuts the one to whole seconds, and the other off.
+            pkt.data["pingInterval"] = round(self.server.ping_interval * 1000)
+            pkt.data["pingTimeout"] = round(self.server.ping_timeout * 1000)
         if self._send_now(pkt):
             return
         if self.backlog.admit(pkt):
@@ -142,7 +165,7 @@ class Session(Socket):  # type: ignore[misc]
     def poll(self) -> list[Packet]:
         """Wait for packets, for the answer of a long poll.
 
-        :return: what is to be sent; nothing if the session has ended.
+        :return: what is to be sent: one packet at least, also if the session has ended.
         :raises EngineIOError: if another poll of this session is waiting already.
         """
         if self._polling:
@@ -150,7 +173,9 @@ class Session(Socket):  # type: ignore[misc]
             raise exceptions.EngineIOError("overlapping polls")
         self._polling = True
         try:
-            packets: list[Packet] = super().poll()
+            if self.upgrading:
+                return [Packet(NOOP)]
+            packets: list[Packet] = super().poll() or [Packet(NOOP)]
         finally:
             self._polling = False
         for packet in packets:
@@ -197,6 +222,9 @@ class Session(Socket):  # type: ignore[misc]
             self._pinged_at = None
         elif pkt.packet_type in (PONG, UPGRADE):
             self.count_odd_packet("packets that answer nothing")
+        elif pkt.packet_type == CLOSE and not self.upgraded:
+            # Its poll is to be answered in order.
+            self._await(lambda: self._polling)
         super().receive(pkt)
         self.inbox.let_begin()
         if self._verdict:
@@ -211,6 +239,24 @@ class Session(Socket):  # type: ignore[misc]
             self._odd_packets.use(what)
         except Flooding as flooding:
             self._condemn(Reason.FLOODING, str(flooding), code=CLOSE_POLICY_VIOLATION)
+
+    def handle_get_request(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Handle a poll, or the request for a WebSocket.
+
+        :return: the packets that answer it, or an answer without any.
+        :raises EngineIOError: for a request that ends the session, and is to be answered with 400.
+        """
+        if self.upgrading and not asks_for_websocket(environ):
+            self._await(lambda: not self.upgrading)
+            if self.upgraded:
+                return self.server._bad_request("The session has moved to a WebSocket")
+        return super().handle_get_request(environ, start_response)
+
+    def _await(self, condition: Callable[[], bool]) -> None:
+        """Wait a moment for what a client has sent on another of its connections."""
+        deadline = time.monotonic() + MOMENT
+        while not condition() and time.monotonic() < deadline:
+            self.server.sleep(LOOK)
 
     def handle_post_request(self, environ: dict[str, Any]) -> None:
         """Handle the packets of one polling request, and end the session if they make no sense.
@@ -259,21 +305,23 @@ class Session(Socket):  # type: ignore[misc]
 
         See the Engine.IO protocol, revision 4, section "Upgrade".
         """
-        if self.upgrading:
+        if self._is_probed:
             return False
-        self.upgrading = True
+        self._is_probed = True
         ws.set_timeout(UPGRADE_TIMEOUT)
         try:
             if ws.receive() != f"{PING}probe":
                 return False
+            self.upgrading = True
             ws.send(Packet(PONG, data="probe").encode())
-            self.queue.put(Packet(NOOP))  # releases the poll that waits
+            if self._polling:
+                self.queue.put(Packet(NOOP))
             self.upgraded = ws.receive() == str(UPGRADE)
             ws.set_timeout(None)
         except (ProtocolViolation, Flooding, OSError):
             self.upgraded = False
         finally:
-            self.upgrading = False
+            self.upgrading = self._is_probed = False
         return self.upgraded
 
     def _read_from(self, ws: WebSocket) -> None:

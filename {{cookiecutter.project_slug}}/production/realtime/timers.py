@@ -14,8 +14,8 @@ from production.modes import BriefLock
 
 log = structlog.get_logger(__name__)
 
-TICK = 0.1
-"""Seconds between two looks at the clock: how late a timer may be."""
+EARLY = 0.001
+"""Seconds by which a timer may be early: the loops of the green modes wait for whole milliseconds, rounded up."""
 
 
 class Timers:
@@ -30,6 +30,8 @@ class Timers:
         self._order = itertools.count()
         self._lock = BriefLock()
         self._running = False
+        # Set when something is due sooner than what is waited for.
+        self._sooner = server.create_event()
 
     def after(self, seconds: float, function: Callable[..., None], *args: Any) -> None:
         """Call a function later. It must return soon: all timers share one task.
@@ -40,9 +42,12 @@ class Timers:
         with self._lock:
             entry = (time.monotonic() + seconds, next(self._order), function, args)
             heapq.heappush(self._due, entry)
-            if not self._running:
-                self._running = True
-                self._server.start_background_task(self._run)
+            is_next = self._due[0] is entry
+            was_running, self._running = self._running, True
+        if not was_running:
+            self._server.start_background_task(self._run)
+        elif is_next:
+            self._sooner.set()
 
     def _run(self) -> None:
         while entry := self._next():
@@ -59,6 +64,8 @@ class Timers:
                 if not self._due:
                     self._running = False
                     return None
-                if self._due[0][0] <= time.monotonic():
+                pause = self._due[0][0] - time.monotonic() - EARLY
+                if pause <= 0:
                     return heapq.heappop(self._due)
-            self._server.sleep(TICK)
+                self._sooner.clear()
+            self._sooner.wait(pause)
