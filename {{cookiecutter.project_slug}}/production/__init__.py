@@ -32,16 +32,35 @@ def init_app(app: Flask, socketio: SocketIO, settings: Settings | None = None) -
     from production.realtime import server
     from production.settings import current_settings
 
+    if settings is None and not bootstrap.is_served():
+        _init_for_commands(app, socketio, current_settings())
+        return
     settings = settings or current_settings()
     bootstrap.check_releases()
     bootstrap.check_patch(settings.async_mode)
+    _configure(app, settings)
+    server.attach(app, socketio, settings)
+    surround(app, socketio, settings)
 
+
+def _init_for_commands(app: Flask, socketio: SocketIO, settings: Settings) -> None:
+    """Put around an app what a process needs that uses it and serves nobody."""
+    from production import unserved
+    from production.realtime import server
+
+    _configure(app, settings)
+    manager = unserved.CommandManager(settings)
+    apart = unserved.settings_for_commands(settings)
+    server.attach(app, socketio, apart, manager)
+    surround(app, socketio, apart)
+    unserved.be_used_only(app)
+
+
+def _configure(app: Flask, settings: Settings) -> None:
     app.config.update(
         SECRET_KEY=settings.secret_key.get_secret_value(),
         MAX_CONTENT_LENGTH=settings.max_request_bytes,
     )
-    server.attach(app, socketio, settings)
-    surround(app, socketio, settings)
 
 
 def surround(app: Flask, socketio: SocketIO, settings: Settings, *, adopted: bool = False) -> None:

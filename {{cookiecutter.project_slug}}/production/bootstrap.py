@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import sys
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -132,6 +133,11 @@ def patched_for() -> AsyncMode:
     return (
         AsyncMode(owner) if owner in {AsyncMode.EVENTLET, AsyncMode.GEVENT} else AsyncMode.THREADING
     )
+
+
+def is_served() -> bool:
+    """Tell whether gunicorn runs in this process, rather than a command that uses the app."""
+    return "gunicorn.app.base" in sys.modules
 
 
 def check_patch(mode: AsyncMode) -> None:

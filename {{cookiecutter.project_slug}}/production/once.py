@@ -108,7 +108,8 @@ def once_per_service(
 ) -> None:
     """Do some work in exactly one process of the service, for as long as the service runs.
 
-    Call it in each process, after :func:`production.init_app`. The work runs in the background with
+    Call it in each process, after :func:`production.init_app`; one that only uses the app, such as ``flask
+    shell``, does not do it. The work runs in the background with
     the app's context. If it raises, that is logged and it begins anew, here or elsewhere; if it
     returns, it is not begun again before this process ends.
 
@@ -127,6 +128,8 @@ def once_per_service(
     state = app.extensions["production"]
     title = title or f"{work.__module__}.{work.__qualname__}"
     server = state.socketio.server
+    if not state.serves:
+        return
     if state.settings.redis_url is None:
         server.start_background_task(_work_alone, app, server, work)
     else:

@@ -39,6 +39,8 @@ class ServiceState:
         self.loop_lag = loop_lag
         self.channels = channels
         self.outage = outage
+        #: Whether this process serves the app, rather than to use it for a command.
+        self.serves = True
         self.started_at = time.monotonic()
 
     @property

@@ -450,15 +450,19 @@ def _accepts_argument(handler: Callable[..., Any]) -> bool:
     return True
 
 
-def attach(app: Flask, socketio_extension: SocketIO, settings: Settings) -> None:
+def attach(
+    app: Flask, socketio_extension: SocketIO, settings: Settings, manager: Any = None
+) -> None:
     """Give a Flask app its Socket.IO server.
 
     :param app: the app.
     :param socketio_extension: the app's Flask-SocketIO object, with or without handlers yet.
     :param settings: the settings of the process.
+    :param manager: a client manager, if it is not what the settings ask for.
     """
     given = dict(socketio_extension.server_options)
     chosen = layer_options(given, settings)
+    chosen["client_manager"] = manager or chosen["client_manager"]
     log_overrides(given, chosen, settings)
     with serving_class(Server):
         socketio_extension.init_app(app, **chosen)
