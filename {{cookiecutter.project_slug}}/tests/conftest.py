@@ -25,6 +25,14 @@ SECRET = "a-secret-for-tests-0123456789-abcdef"
 BOOT_TIME = 30.0
 
 
+@pytest.fixture(autouse=True)
+def no_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read neither ``.env`` nor the environment: a test means the same on every machine."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setitem(Settings.model_config, "env_file", None)
+
+
 @pytest.fixture
 def settings() -> Settings:
     """Settings for a process that is not patched, without a queue: test clients cannot use one."""
