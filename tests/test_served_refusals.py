@@ -114,9 +114,9 @@ def test_a_refused_secret_is_not_repeated(bake: Bake, tmp_path: Path) -> None:
     assert "hunter2" not in served.log_text()
 
 
-def test_a_process_that_was_not_patched_for_the_mode_is_refused(bake: Bake) -> None:
+def test_a_worker_that_did_not_patch_for_the_mode_is_refused(bake: Bake) -> None:
     refused = subprocess.run(
-        [sys.executable, "-c", "import wsgi"],
+        [sys.executable, "-c", "import gunicorn.app.base, wsgi"],
         cwd=bake().path,
         env=clean_environment(),
         capture_output=True,
