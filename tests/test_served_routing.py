@@ -362,7 +362,7 @@ def test_another_method_or_path_is_nobody_elses(served: ServedProject, mode: str
             for method, path, status in (
                 ("GET", "/", 200),
                 ("GET", "/socket.iox/", 404),
-                ("PUT", "/socket.io/", 405),
+                ("PUT", "/socket.io/", 400),
             ):
                 target = f"{path}?EIO=4&transport=polling&sid={session.sid}"
                 assert http(method, served.url + target).status == status

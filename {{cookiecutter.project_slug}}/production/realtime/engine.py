@@ -36,8 +36,12 @@ log = structlog.get_logger(__name__)
 RETRY_AFTER = 1
 """Seconds after which a client that found no room may try again, perhaps elsewhere."""
 
-SUPPORTED_VERSION = [("Sec-WebSocket-Version", "13")]
-"""What a handshake of another version is told (RFC 6455, section 4.4)."""
+HEADERS = {
+    HTTPStatus.SERVICE_UNAVAILABLE: [("Retry-After", str(RETRY_AFTER))],
+    # RFC 6455, section 4.4.
+    HTTPStatus.UPGRADE_REQUIRED: [("Sec-WebSocket-Version", "13")],
+}
+"""What a client is told beside the status."""
 
 METHODS = ("GET", "POST", "OPTIONS")
 """What there is at the endpoint: polls, what clients send, and browsers' questions before either."""
@@ -122,33 +126,22 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
         query = parse_qs(environ.get("QUERY_STRING", ""))
         sid = query.get("sid", [None])[0]
         session = self.sockets.get(sid)
+        is_upgrade = asks_for_websocket(environ)
+        if session is not None and query.get("transport") == ["websocket"]:
+            session.upgrade_arrived = is_upgrade
+        if fault := _request_fault(environ, query) or (is_upgrade and _upgrade_fault(environ)):
+            return _answer(start_response, fault, HEADERS.get(fault, ()))
         if _content_length(environ) > self.max_http_buffer_size:
             return self._refuse_body(session, start_response)
-        if environ["REQUEST_METHOD"] == "POST" and "HTTP_TRANSFER_ENCODING" in environ:
-            # Upstream would read none of it, and acknowledge it.
-            return _answer(start_response, HTTPStatus.LENGTH_REQUIRED)
-        if "transport" not in query or environ["REQUEST_METHOD"] not in METHODS:
-            metrics.refused_connects.labels("bad-transport").inc()
-            return _answer(start_response, HTTPStatus.BAD_REQUEST)
-        is_upgrade = asks_for_websocket(environ)
-        if not is_upgrade:
-            # Upstream looks at this one only, and would serve a WebSocket's request as a poll.
-            environ.pop("HTTP_UPGRADE", None)
-        if session is not None and query["transport"] == ["websocket"]:
-            session.upgrade_arrived = is_upgrade
-        if is_upgrade and (fault := handshake_fault(environ)):
-            metrics.refused_connects.labels("bad-handshake").inc()
-            wrong_version = fault is HTTPStatus.UPGRADE_REQUIRED
-            return _answer(start_response, fault, SUPPORTED_VERSION if wrong_version else ())
         if is_upgrade and session is not None and session.has_websocket:
             return WebSocket(_refuse_another, self)(environ, start_response)
         if sid is None and (self.draining or len(self.sockets) >= self.max_sessions):
             metrics.refused_connects.labels("draining" if self.draining else "full").inc()
-            return _answer(
-                start_response,
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                [("Retry-After", str(RETRY_AFTER))],
-            )
+            status = HTTPStatus.SERVICE_UNAVAILABLE
+            return _answer(start_response, status, HEADERS[status])
+        if not is_upgrade:
+            # Upstream looks at this one only, and would serve a WebSocket's request as a poll.
+            environ.pop("HTTP_UPGRADE", None)
         if environ["REQUEST_METHOD"] == "POST" and session is not None:
             try:
                 body = environ["wsgi.input"].read(_content_length(environ))
@@ -223,6 +216,25 @@ class EngineServer(engineio.Server):  # type: ignore[misc]
             log.warning(WORTH_A_WARNING[message_key], detail=message)
         else:
             self.logger.info(message)
+
+
+def _request_fault(environ: dict[str, Any], query: dict[str, list[str]]) -> HTTPStatus | None:
+    """Return the status that a request gets which is none of the protocol's, if it is none."""
+    method = environ["REQUEST_METHOD"]
+    if method == "POST" and "HTTP_TRANSFER_ENCODING" in environ:
+        # Upstream would read none of it, and acknowledge it.
+        return HTTPStatus.LENGTH_REQUIRED
+    if "transport" not in query or method not in METHODS:
+        metrics.refused_connects.labels("bad-transport").inc()
+        return HTTPStatus.BAD_REQUEST
+    return None
+
+
+def _upgrade_fault(environ: dict[str, Any]) -> HTTPStatus | None:
+    fault = handshake_fault(environ)
+    if fault is not None:
+        metrics.refused_connects.labels("bad-handshake").inc()
+    return fault
 
 
 def _refuse_another(websocket: WebSocket) -> None:
