@@ -37,6 +37,7 @@ import pytest
 import socketio.admin
 import socketio.base_manager
 import socketio.manager
+import socketio.msgpack_packet
 import socketio.packet
 import socketio.pubsub_manager
 import socketio.server
@@ -57,7 +58,10 @@ SEAMS: dict[str, list[Callable[..., Any] | type]] = {
         engineio.base_server.BaseServer.__init__,
         engineio.base_server.BaseServer._log_error_once,
         engineio.base_server.BaseServer._cors_allowed_origins,
+        engineio.base_server.BaseServer._bad_request,
+        engineio.base_server.BaseServer._ok,
     ],
+    "production/realtime/timers.py": [engineio.server.Server.create_event],
     "production/realtime/server.py": [
         socketio.server.Server._handle_ack,
         socketio.server.Server._handle_connect,
@@ -67,11 +71,15 @@ SEAMS: dict[str, list[Callable[..., Any] | type]] = {
         socketio.server.Server._handle_eio_message,
         socketio.server.Server._handle_event,
         socketio.server.Server._handle_event_internal,
+        socketio.server.Server._send_eio_packet,
+        socketio.server.Server._send_packet,
         socketio.server.Server._trigger_event,
-        flask_socketio.SocketIO.init_app,
+        socketio.server.Server.call,
         flask_socketio.SocketIO._handle_event,
         flask_socketio.Namespace.trigger_event,
     ],
+    "production/realtime/attaching.py": [flask_socketio.SocketIO.init_app],
+    "production/realtime/msgpack_packets.py": [socketio.msgpack_packet.MsgPackPacket],
     "production/realtime/manager.py": [
         socketio.base_manager.BaseManager,
         socketio.manager.Manager.emit,
@@ -212,6 +220,13 @@ FINGERPRINTS = {
     "socketio.admin.InstrumentedServer": "d53427fb73ccc273",
     "prometheus_client.values.MultiProcessValue": "8077cd2c482fc32e",
     "prometheus_client.multiprocess.MultiProcessCollector": "0f2c852777f6f9ac",
+    "engineio.base_server.BaseServer._bad_request": "af66afac6f6c67db",
+    "engineio.base_server.BaseServer._ok": "b8f717402eac2b0d",
+    "engineio.base_server.BaseServer.create_event": "634643d012f74e77",
+    "socketio.server.Server._send_eio_packet": "5fa452fb118c3565",
+    "socketio.server.Server._send_packet": "3289b949be8cbb76",
+    "socketio.server.Server.call": "cbd1d9c54985d6fc",
+    "socketio.msgpack_packet.MsgPackPacket": "5d56cfefcd1c2449",
 }
 
 

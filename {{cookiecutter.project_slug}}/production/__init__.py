@@ -29,7 +29,7 @@ def init_app(app: Flask, socketio: SocketIO, settings: Settings | None = None) -
     # Imported here so that the gunicorn master, which must stay unpatched and light, can use the
     # parts of this package that it needs.
     from production import bootstrap
-    from production.realtime import server
+    from production.realtime import attaching
     from production.settings import current_settings
 
     if settings is None and not bootstrap.is_served():
@@ -39,19 +39,19 @@ def init_app(app: Flask, socketio: SocketIO, settings: Settings | None = None) -
     bootstrap.check_releases()
     bootstrap.check_patch(settings.async_mode)
     _configure(app, settings)
-    server.attach(app, socketio, settings)
+    attaching.attach(app, socketio, settings)
     surround(app, socketio, settings)
 
 
 def _init_for_commands(app: Flask, socketio: SocketIO, settings: Settings) -> None:
     """Put around an app what a process needs that uses it and serves nobody."""
     from production import unserved
-    from production.realtime import server
+    from production.realtime import attaching
 
     _configure(app, settings)
     manager = unserved.CommandManager(settings)
     apart = unserved.settings_for_commands(settings)
-    server.attach(app, socketio, apart, manager)
+    attaching.attach(app, socketio, apart, manager)
     surround(app, socketio, apart)
     unserved.be_used_only(app)
 
@@ -76,12 +76,12 @@ def surround(app: Flask, socketio: SocketIO, settings: Settings, *, adopted: boo
     from production.http import beside, errors, health, proxy, requests
     from production.observe import reports, traces
     from production.observe.lag import LoopLag
-    from production.realtime import contexts, server
+    from production.realtime import attaching, contexts
     from production.realtime.channels import open_channels
     from production.realtime.outage import outage_of
     from production.state import ServiceState
 
-    server.start(socketio)
+    attaching.start(socketio)
     contexts.init_app(app)
     outage = outage_of(socketio.server.manager)
     channels = open_channels(socketio.server, settings, outage)

@@ -8,8 +8,9 @@ from flask import Flask
 from flask_socketio import SocketIO
 
 from production.adopt.courtesies import keep_earlier_handlers
+from production.realtime.attaching import serving_class
 from production.realtime.options import layer_options, log_overrides
-from production.realtime.server import Server, serving_class
+from production.realtime.server import Server
 from production.settings import Settings
 
 

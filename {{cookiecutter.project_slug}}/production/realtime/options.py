@@ -57,7 +57,7 @@ def _origins_of_the_app(given: Any) -> Any:
     """Keep the origins that the app allows, and its own pages, which upstream would then refuse."""
     if given is None:
         return origin_policy([])
-    if given == [] or given == "*" or (isinstance(given, list | tuple) and "*" in given):
+    if allows_everyone(given):
         log.warning(
             "the app lets pages of any origin use its visitors' sessions: name those that may in "
             "ALLOWED_ORIGINS",
@@ -67,6 +67,30 @@ def _origins_of_the_app(given: Any) -> Any:
     if isinstance(given, str):
         return origin_policy([given])
     return given if callable(given) else origin_policy(list(given))
+
+
+def allows_everyone(origins: Any) -> bool:
+    """Tell whether what an app passes for ``cors_allowed_origins`` lets the pages of anyone in."""
+    is_list = isinstance(origins, list | tuple)
+    return bool(origins == "*" or (is_list and (not origins or "*" in origins)))
+
+
+def safe_options(given: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return what a new service passes without origins that its settings would refuse, and say so.
+
+    :param given: what it passes.
+    :param settings: the settings of the process.
+    """
+    if settings.in_development or not allows_everyone(given.get("cors_allowed_origins")):
+        return given
+    log.warning(
+        "an option of the app is overridden",
+        option="cors_allowed_origins",
+        old=str(given["cors_allowed_origins"]),
+        new=str(settings.allowed_origins),
+        setting=SETTINGS["cors_allowed_origins"],
+    )
+    return {**given, "cors_allowed_origins": None}
 
 
 def _serializer_of_the_app(named: Any) -> Any:

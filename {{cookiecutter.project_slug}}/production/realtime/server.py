@@ -1,23 +1,20 @@
 """The Socket.IO server: it decides what reaches a handler, and what a handler's client is told.
 
-This is the seam to :mod:`socketio` and :mod:`flask_socketio`.
+This is the seam to :mod:`socketio`; see ``attaching.py`` for that to :mod:`flask_socketio`.
 """
 
 from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import Any
 
 import flask
-import flask_socketio
 import socketio
 import structlog
-from flask import Flask
-from flask_socketio import SocketIO
 from socketio.packet import ACK, CONNECT, CONNECT_ERROR
 
 from production.http.proxy import client_of
@@ -33,18 +30,14 @@ from production.realtime import heartbeat
 from production.realtime.engine import EngineServer
 from production.realtime.errors import (
     Rejected,
-    WatchedErrorHandlers,
-    answer_error,
     error_answer,
 )
 from production.realtime.greetings import Greetings
 from production.realtime.manager import ConnectedOnly, emitted_in
-from production.realtime.options import layer_options, log_overrides
 from production.realtime.packets import MalformedPacket, StrictPacket, UnsendableAnswer
 from production.realtime.reasons import ALL_REASONS, Reason
 from production.realtime.rooms import check_room
 from production.realtime.websocket import CLOSE_PROTOCOL_ERROR
-from production.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -448,55 +441,3 @@ def _accepts_argument(handler: Callable[..., Any]) -> bool:
     except TypeError:
         return False
     return True
-
-
-def attach(
-    app: Flask, socketio_extension: SocketIO, settings: Settings, manager: Any = None
-) -> None:
-    """Give a Flask app its Socket.IO server.
-
-    :param app: the app.
-    :param socketio_extension: the app's Flask-SocketIO object, with or without handlers yet.
-    :param settings: the settings of the process.
-    :param manager: a client manager, if it is not what the settings ask for.
-    """
-    given = dict(socketio_extension.server_options)
-    chosen = layer_options(given, settings)
-    chosen["client_manager"] = manager or chosen["client_manager"]
-    log_overrides(given, chosen, settings)
-    with serving_class(Server):
-        socketio_extension.init_app(app, **chosen)
-    if socketio_extension.default_exception_handler is None:
-        socketio_extension.on_error_default(answer_error)
-
-
-def start(socketio_extension: SocketIO) -> None:
-    """Tell the server where it is, count its errors, and start the client manager's tasks.
-
-    Upstream would start them with the first client. A process that listens only then is not ready
-    before, and what it is told meanwhile is lost.
-
-    :param socketio_extension: the app's Flask-SocketIO object, with its server.
-    """
-    server = socketio_extension.server
-    server.eio.endpoint = socketio_extension.sockio_mw.engineio_path
-    socketio_extension.exception_handlers = WatchedErrorHandlers(
-        socketio_extension.exception_handlers, server.note_error
-    )
-    if not server.manager_initialized:
-        server.manager_initialized = True
-        server.manager.initialize()
-
-
-@contextmanager
-def serving_class(server_class: type[Server]) -> Iterator[None]:
-    """Let Flask-SocketIO make a server of this class: it names its own in one place only.
-
-    :param server_class: what to make.
-    """
-    original = flask_socketio.socketio.Server
-    flask_socketio.socketio.Server = server_class
-    try:
-        yield
-    finally:
-        flask_socketio.socketio.Server = original
