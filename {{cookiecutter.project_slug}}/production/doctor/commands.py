@@ -127,27 +127,15 @@ def split(text: str) -> tuple[str, ...]:
         return tuple(text.split())
 
 
-def logical_lines(source: Source) -> Iterator[tuple[int, str]]:
-    """Yield the lines with their continuations joined, each with its first line's number."""
-    number = 1
-    while number <= len(source.lines):
-        start, text = number, source.lines[number - 1]
-        while text.rstrip().endswith("\\") and number < len(source.lines):
-            text = text.rstrip()[:-1] + " " + source.lines[number].strip()
-            number += 1
-        number += 1
-        yield start, text
-
-
 def _of_procfile(source: Source) -> Iterator[Command]:
-    for number, line in logical_lines(source):
+    for number, line in source.logical_lines():
         match = re.match(r"\s*([A-Za-z0-9_-]+):\s*(.+)", line)
         if match:
             yield Command(source, number, split(match[2]))
 
 
 def _of_dockerfile(source: Source) -> Iterator[Command]:
-    for number, line in logical_lines(source):
+    for number, line in source.logical_lines():
         match = re.match(r"\s*(CMD|ENTRYPOINT)\s+(.+)", line, re.IGNORECASE)
         if not match:
             continue
@@ -179,7 +167,7 @@ def _of_compose(source: Source) -> Iterator[Command]:
 
 
 def _of_systemd(source: Source) -> Iterator[Command]:
-    for number, line in logical_lines(source):
+    for number, line in source.logical_lines():
         match = re.match(r"\s*ExecStart\s*=\s*[-@:+!]*(.+)", line)
         if match:
             words = split(match[1])
@@ -195,7 +183,7 @@ def _of_supervisor(source: Source) -> Iterator[Command]:
 
 
 def _of_script(source: Source) -> Iterator[Command]:
-    for number, line in logical_lines(source):
+    for number, line in source.logical_lines():
         text = re.sub(r"(^|\s)#.*", "", line).strip().lstrip("@-")
         if not re.search(r"\b(gunicorn|granian|waitress-serve)\b", text):
             continue

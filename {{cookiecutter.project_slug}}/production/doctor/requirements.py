@@ -87,16 +87,10 @@ def required(project: Project, name: str) -> list[Required]:
 
 
 def _from_lines(source: Source) -> Iterator[Required]:
-    number = 1
-    while number <= len(source.lines):
-        start, text = number, source.lines[number - 1]
-        while text.endswith("\\") and number < len(source.lines):
-            text = text[:-1] + source.lines[number]
-            number += 1
-        number += 1
-        text = re.split(r"(?:^|\s)#|\s--", text, maxsplit=1)[0].strip().rstrip(";")
+    for number, line in source.logical_lines():
+        text = re.split(r"(?:^|\s)#|\s--", line, maxsplit=1)[0].strip().rstrip(";")
         if text and not text.startswith("-"):
-            found = _parse(source, start, text)
+            found = _parse(source, number, text)
             if found:
                 yield found
 

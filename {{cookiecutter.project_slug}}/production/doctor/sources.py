@@ -134,6 +134,17 @@ class Source:
         """The lines, without their ends."""
         return self.text.split("\n")
 
+    def logical_lines(self) -> Iterator[tuple[int, str]]:
+        """Yield the lines with their continuations joined, each with its first line's number."""
+        parts: list[str] = []
+        for number, line in enumerate(self.lines, 1):
+            text = line.strip() if parts else line.rstrip()
+            if text.endswith("\\") and number < len(self.lines):
+                parts.append(text[:-1])
+            else:
+                yield number - len(parts), " ".join([*parts, text])
+                parts = []
+
     def quote(self, line: int) -> str:
         """Return a line without indentation, cut if it is very long."""
         text = self.lines[line - 1].strip() if 0 < line <= len(self.lines) else ""
