@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from gunicorn import glogging
 
+from production.observe import apps_logging
 from production.observe.current import merge_current
 from production.observe.repetition import repetition
 
@@ -48,6 +49,28 @@ def _shared_processors() -> list[Processor]:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
+
+
+def _without_formatting(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
+    """Leave out what the formatter of another handler has noted on the record."""
+    for note in ("asctime", "message"):
+        event_dict.pop(note, None)
+    return event_dict
+
+
+class _Fields(dict[str, Any]):
+    """What a record says; a handler of the app's own, which has another form, finds it readable."""
+
+    def __str__(self) -> str:
+        said = {"exc_info", *READ_FIRST} - {"session"}
+        known = [f"{key}={value!r}" for key, value in self.items() if key not in said]
+        return " ".join([str(self.get("event")), *known])
+
+
+def _for_any_handler(logger: WrappedLogger, name: str, event_dict: EventDict) -> Any:
+    """Hand a record to the standard library, its traceback where every formatter looks for it."""
+    _, options = structlog.stdlib.ProcessorFormatter.wrap_for_formatter(logger, name, event_dict)
+    return (_Fields(event_dict),), {**options, "exc_info": event_dict.get("exc_info")}
 
 
 def _add_process(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
@@ -94,7 +117,7 @@ def record_formatter(log_format: str) -> structlog.stdlib.ProcessorFormatter:
     :param log_format: ``console``, ``json``, or ``auto`` for the one that fits standard error.
     """
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=_shared_processors(),
+        foreign_pre_chain=[*_shared_processors(), _without_formatting],
         processors=[
             _add_process,
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -114,13 +137,14 @@ def configure_logging(level: str, log_format: str) -> None:
         processors=[
             structlog.stdlib.filter_by_level,
             *_shared_processors(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+            _for_any_handler,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
     logging.config.dictConfig(_stdlib_configuration(level, log_format))
+    apps_logging.begin(logging.getLogger().handlers)
     logging.captureWarnings(capture=True)
 
 
@@ -157,7 +181,11 @@ def _stdlib_configuration(level: str, log_format: str) -> dict[str, Any]:
                 "filters": ["repetition"],
             },
         },
-        "loggers": {name: {"level": lowest} for name, lowest in LIBRARY_LEVELS.items()},
+        # The layer's own is said, so that an app's level for the root logger does not silence it.
+        "loggers": {
+            "production": {"level": level},
+            **{name: {"level": lowest} for name, lowest in LIBRARY_LEVELS.items()},
+        },
         "root": {"level": level, "handlers": ["stderr"]},
     }
 

@@ -8,7 +8,6 @@ none of this happens.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import structlog
 
 from production.http.proxy import counted_address
+from production.observe import apps_logging
 from production.observe.door import Door
 from production.observe.log_stream import LogStream, muted
 from production.observe.snapshot import Snapshots
@@ -142,6 +142,6 @@ def open_to_operators(state: ServiceState, door: Door) -> bool:
     if not state.socketio.server.may_open(NAMESPACE):
         return False
     log_stream = LogStream()
-    logging.getLogger().addHandler(log_stream)
+    apps_logging.keep(log_stream)
     Operators(state, door, log_stream).open()
     return True
