@@ -42,6 +42,8 @@ that is unsafe or cannot work is refused when the service starts, with a sentenc
 HEADING = re.compile(r"^# --- (.+?) -+$")
 ASSIGNMENT = re.compile(r"^(?:# )?([A-Z][A-Z0-9_]+)=(.*)$")
 
+THE_APPS = "Your own"
+
 TYPES = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`"}
 
 
@@ -62,8 +64,8 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """Return the settings of both kinds of projects, in the order of their file."""
-    of_a_service = list(read(""))
+    """Return the layer's settings in both kinds of projects, in the order of their file."""
+    of_a_service = [entry for entry in read("") if entry.section != THE_APPS]
     named = {entry.name for entry in of_a_service}
     return of_a_service + [entry for entry in read("app:app") if entry.name not in named]
 

@@ -49,7 +49,7 @@ def _init_for_commands(app: Flask, socketio: SocketIO, settings: Settings) -> No
     from production.realtime import attaching
 
     _configure(app, settings)
-    manager = unserved.CommandManager(settings)
+    manager = unserved.CommandManager(unserved.emitter_for(settings))
     apart = unserved.settings_for_commands(settings)
     attaching.attach(app, socketio, apart, manager)
     surround(app, socketio, apart)

@@ -6,13 +6,18 @@ control loop, and every worker would inherit a hub that is bound to the master's
 
 from __future__ import annotations
 
+import importlib
 import ipaddress
 import os
 import socket
+import subprocess
 import sys
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import util
+from types import FunctionType
 from typing import Any
 
 from packaging.specifiers import SpecifierSet
@@ -70,6 +75,7 @@ def patch(mode: AsyncMode) -> None:
         from gevent import monkey
 
         monkey.patch_all()
+        await_processes_greenly()
 
 
 def _patch_for_eventlet() -> None:
@@ -83,10 +89,13 @@ def _patch_for_eventlet() -> None:
         import eventlet
         import eventlet.hubs
 
+    # It looks once whether sockets can send descriptors, which those of eventlet do without saying so.
+    importlib.import_module("multiprocessing.reduction")
     # A hub from before the fork would share its epoll descriptor with the sibling processes.
     eventlet.hubs.use_hub()
     eventlet.monkey_patch()
     _resolve_in_threads()
+    _take_in_output_greenly()
 
 
 def _resolve_in_threads() -> None:
@@ -104,6 +113,27 @@ def _resolve_in_threads() -> None:
         return tpool.execute(resolve, host, *arguments, **options)
 
     socket.getaddrinfo = getaddrinfo
+
+
+def _take_in_output_greenly() -> None:
+    """Let ``subprocess.check_output`` wait as ``run`` does: eventlet's copy starts a process that blocks."""
+    copied = subprocess.check_output
+    green = FunctionType(copied.__code__, vars(subprocess), argdefs=copied.__defaults__)
+    green.__kwdefaults__ = copied.__kwdefaults__
+    subprocess.check_output = green
+
+
+def await_processes_greenly() -> None:
+    """Let nobody wait for a process that was spawned, as nobody does for one that gevent has forked."""
+    from gevent.os import fork_and_watch
+
+    spawn = util.spawnv_passfds
+
+    def spawn_and_watch(*arguments: Any) -> int:
+        pid: int = fork_and_watch(fork=partial(spawn, *arguments))
+        return pid
+
+    util.spawnv_passfds = spawn_and_watch  # type: ignore[assignment]
 
 
 def _is_address(host: Any) -> bool:

@@ -18,9 +18,9 @@ import tomllib
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
-from dotenv import dotenv_values
+from dotenv import dotenv_values, load_dotenv
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -46,9 +46,15 @@ ENV_DIRECTORY = Path(sys.executable).parent if hasattr(sys, "frozen") else PROJE
 # Where an adopted app's settings stand that are particular to a machine: its .env is the app's own.
 ADOPTED_ENV_FILE = "production.env"
 
+APP_TABLE = "app"
+"""In ``production.toml``, what the app's own settings are, see :mod:`production.app_settings`."""
+
 SHARE_OF_AN_ADDRESS = 0.8
 FEWEST_OF_AN_ADDRESS = 100
 """Of MAX_SESSIONS, what one address may have where SESSIONS_PER_ADDRESS does not say it."""
+
+
+Kind = TypeVar("Kind", bound=BaseSettings)
 
 
 class Environment(StrEnum):
@@ -182,7 +188,8 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put ``production.toml`` behind the environment and ``.env``."""
         toml_settings = TomlConfigSettingsSource(settings_cls)
-        _check_names(toml_settings())
+        named = {name: value for name, value in toml_settings().items() if name != APP_TABLE}
+        check_names(named, settings_cls)
         if toml_settings().get("existing_app"):
             dotenv_settings = DotEnvSettingsSource(
                 settings_cls, env_file=PROJECT_ROOT / ADOPTED_ENV_FILE
@@ -397,8 +404,13 @@ def load_settings(**overrides: Any) -> Settings:
     :return: the settings, frozen.
     :raises ConfigurationError: naming each setting that is refused, and the fix.
     """
+    return read(Settings, overrides)
+
+
+def read(kind: type[Kind], overrides: dict[str, Any]) -> Kind:
+    """Read settings of a kind; the others are as for :func:`load_settings`."""
     try:
-        return Settings(**overrides)
+        return kind(**overrides)
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
     except PermissionError as error:
@@ -410,6 +422,15 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigurationError(f"production.toml cannot be read: {error}.") from None
 
 
+def export_env_file() -> None:
+    """Put what ``.env`` sets into the environment, where the environment says nothing, as ``flask`` does.
+
+    The ``.env`` of an adopted app is its own business.
+    """
+    if not TomlConfigSettingsSource(Settings)().get("existing_app"):
+        load_dotenv(ENV_DIRECTORY / ".env")
+
+
 @cache
 def current_settings() -> Settings:
     """Return the settings of this process, read once.
@@ -419,12 +440,16 @@ def current_settings() -> Settings:
     return load_settings()
 
 
-def _check_names(settings: dict[str, Any]) -> None:
+def check_names(settings: dict[str, Any], kind: type[BaseSettings]) -> None:
     """Refuse names that no setting has: a misspelt one would leave its default in force.
 
     Only where all names are the service's own; ``.env`` and the environment have others as well.
+
+    :param settings: what ``production.toml`` sets.
+    :param kind: what may be set there.
+    :raises ConfigurationError: naming those that are none.
     """
-    unknown = sorted(settings.keys() - Settings.model_fields.keys())
+    unknown = sorted(settings.keys() - kind.model_fields.keys())
     if unknown:
         raise ConfigurationError(
             f"production.toml sets {', '.join(unknown)}, which is no setting: .env.example lists all, and "

@@ -16,7 +16,9 @@ from flask import Flask
 from production.bootstrap import patched_for
 from production.realtime.emitter import Emitter
 from production.realtime.manager import LocalManager
+from production.realtime.queue import QueueManager
 from production.settings import AdminUi, Settings
+from production.state import ServiceState
 
 log = structlog.get_logger(__name__)
 
@@ -32,15 +34,12 @@ SENTENCE = (
 class CommandManager(LocalManager):
     """Sends what is emitted to the clients of the service; this process has none but test clients.
 
-    :param settings: the settings of the service.
+    :param emitter: what reaches them, if there is a message queue.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, emitter: Emitter | None) -> None:
         super().__init__()
-        self._emitter: Emitter | None = None
-        if settings.redis_url is not None:
-            url = settings.redis_url.get_secret_value()
-            self._emitter = Emitter(url, settings.service_name, settings.max_attachments)
+        self._emitter = emitter
 
     def emit(
         self,
@@ -66,6 +65,17 @@ class CommandManager(LocalManager):
                 "no client hears what is emitted here: a process that serves nobody needs REDIS_URL",
                 emitted=event,
             )
+
+
+def emitter_for(settings: Settings) -> Emitter | None:
+    """Return what emits to the clients of a service, if it has a message queue.
+
+    :param settings: the settings of the service.
+    """
+    if settings.redis_url is None:
+        return None
+    url = settings.redis_url.get_secret_value()
+    return Emitter(url, settings.service_name, settings.max_attachments)
 
 
 def settings_for_commands(settings: Settings) -> Settings:
@@ -96,3 +106,21 @@ def be_used_only(app: Flask) -> None:
         return [body]
 
     app.wsgi_app = refusing  # type: ignore[method-assign]
+
+
+def use_only(state: ServiceState) -> None:
+    """Let an app that was served do no work of the service any more, in a process that was forked.
+
+    :param state: the process that it was forked from.
+    """
+    state.serves = False
+    server = state.socketio.server
+    if isinstance(server.manager, QueueManager):
+        manager = CommandManager(server.manager.emitter(state.settings.max_attachments))
+    elif isinstance(server.manager, LocalManager):
+        manager = CommandManager(None)
+    else:
+        # An adopted app's queue of another kind, which publishes by itself.
+        return
+    manager.set_server(server)
+    server.manager = manager

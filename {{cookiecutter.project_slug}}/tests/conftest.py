@@ -19,6 +19,7 @@ from flask_socketio import SocketIOTestClient
 from production.settings import Settings, load_settings
 from {{ cookiecutter.package_name }} import create_app
 from {{ cookiecutter.package_name }}.extensions import socketio
+from {{ cookiecutter.package_name }}.settings import OwnSettings
 
 PROJECT = Path(__file__).resolve().parent.parent
 SECRET = "a-secret-for-tests-0123456789-abcdef"
@@ -28,9 +29,10 @@ BOOT_TIME = 30.0
 @pytest.fixture(autouse=True)
 def no_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read neither ``.env`` nor the environment: a test means the same on every machine."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setitem(Settings.model_config, "env_file", None)
+    for kind in (Settings, OwnSettings):
+        for name in kind.model_fields:
+            monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.setitem(kind.model_config, "env_file", None)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from production.settings import Settings
 
 from . import api, events, pages
 from .extensions import socketio
+from .settings import OwnSettings
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -17,9 +18,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     :param settings: what to use instead of the environment, in tests.
     """
     app = Flask(__name__)
+    own = OwnSettings.load()
     app.config.update(
         TITLE={{ cookiecutter.project_name | python_string }},
         DESCRIPTION={{ cookiecutter.description | python_string }},
+        # Where Flask-SQLAlchemy looks for it.
+        SQLALCHEMY_DATABASE_URI=own.database_url.get_secret_value(),
     )
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(api.blueprint)

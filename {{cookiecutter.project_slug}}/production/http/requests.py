@@ -13,6 +13,7 @@ from flask import Flask
 from production.http.proxy import client_of
 from production.observe.current import UNKNOWN_CLIENT, current_client
 from production.observe.lag import progress
+from production.process.forks import end_if_forked
 
 WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,64}")
 """What a proxy in front may give us as a request id; anything else would let it write our logs."""
@@ -42,6 +43,7 @@ def init_app(app: Flask) -> None:
             with structlog.contextvars.bound_contextvars(request_id=request_id):
                 return inner(environ, start)
         finally:
+            end_if_forked()
             current_client.reset(peer)
 
     app.wsgi_app = with_request_id  # type: ignore[method-assign]

@@ -13,6 +13,7 @@ from gevent import socket as green_socket
 from gevent.pool import Pool
 from gunicorn.workers import ggevent
 
+from production.bootstrap import await_processes_greenly
 from production.modes import AsyncMode
 from production.observe.logs import name_no_threads
 from production.process.service_worker import ServiceWorker
@@ -32,6 +33,11 @@ class GeventWorker(ServiceWorker, ggevent.GeventWorker):  # type: ignore[misc]
     def prepare(self) -> None:
         """Spare the log what the names of greenlets cost."""
         name_no_threads()
+
+    def patch(self) -> None:
+        """Patch the standard library, and what gevent leaves out."""
+        super().patch()
+        await_processes_greenly()
 
     def run(self) -> None:
         """Serve what is accepted and what other workers hand over, until told to leave."""

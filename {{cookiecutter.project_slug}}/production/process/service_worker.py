@@ -17,6 +17,8 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.util import write_error
 
 from production.modes import AsyncMode
+from production.observe import apps_logging
+from production.process.forks import set_apart
 from production.process.identity import Place
 from production.process.parsing import time_requests
 from production.process.reading import HEAD_TIME, Conditions
@@ -120,8 +122,11 @@ class ServiceWorker:
         room = WaitingRoom(self.seats())
         self.conditions = Conditions(self.mode, float(self.cfg.keepalive) or HEAD_TIME, room)
         time_requests(self.conditions)
+        set_apart(self.mode, self.sockets, self._leave_service)
         try:
+            self._export_env_file()
             super().load_wsgi()  # type: ignore[misc]
+            apps_logging.restore()
             self._check_queue()
             self._start_routing()
             self._start_sampling()
@@ -129,6 +134,20 @@ class ServiceWorker:
         except ConfigurationError as refusal:
             self.log.critical("%s", refusal)
             sys.exit(Arbiter.APP_LOAD_ERROR)
+
+    def _export_env_file(self) -> None:
+        # Not above: pydantic is to be imported once the standard library is patched.
+        from production.settings import export_env_file
+
+        export_env_file()
+
+    def _leave_service(self) -> None:
+        """Only use the app, in a copy of this process that the app has made."""
+        state = self._state()
+        if state is not None:
+            from production.unserved import use_only
+
+            use_only(state)
 
     def _await_next_attempt(self) -> None:
         """Import what could not be imported a moment ago a moment later, or it would be all we do."""

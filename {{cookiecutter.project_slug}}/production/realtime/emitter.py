@@ -35,12 +35,19 @@ class Emitter:
     :param url: the service's ``REDIS_URL``.
     :param service_name: the service's ``SERVICE_NAME``.
     :param max_attachments: the service's ``MAX_ATTACHMENTS``.
+    :param channel: what an adopted app calls the channel of its queue.
     :raises ValueError: one sentence about a URL that is none.
     """
 
-    def __init__(self, url: str, service_name: str, max_attachments: int = MAX_ATTACHMENTS) -> None:
+    def __init__(
+        self,
+        url: str,
+        service_name: str,
+        max_attachments: int = MAX_ATTACHMENTS,
+        channel: str | None = None,
+    ) -> None:
         self._packets = StrictPacket.limited_to(max_attachments)
-        self._manager = _Publisher(url, name(service_name, "events", url=url))
+        self._manager = _Publisher(url, channel or name(service_name, "events", url=url))
 
     def emit(self, event: str, data: Any = None, to: Any = None, namespace: str = "/") -> None:
         """Publish an event; it waits a few seconds for the queue at most.

@@ -27,6 +27,7 @@ import structlog
 
 from production.observe import metrics
 from production.realtime import sentinels
+from production.realtime.emitter import Emitter
 from production.realtime.manager import ConnectedOnly, CountedDelivery
 from production.realtime.outage import ProvenOutage
 from production.realtime.outbox import Entry, Outbox
@@ -166,6 +167,13 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
         deadline = time.monotonic() + seconds
         while self._outbox and time.monotonic() < deadline:
             self.server.sleep(0.02)
+
+    def emitter(self, max_attachments: int) -> Emitter:
+        """Return what publishes from a process that was forked from this one, and has none of its tasks.
+
+        :param max_attachments: how many a message may have.
+        """
+        return Emitter(self._url, self._service, max_attachments, self.channel)
 
     # What processes tell each other
 

@@ -26,6 +26,7 @@ from production.observe.current import (
     current_event,
 )
 from production.observe.quality import Qualities
+from production.process.forks import end_if_forked
 from production.realtime import heartbeat
 from production.realtime.engine import EngineServer
 from production.realtime.errors import (
@@ -385,6 +386,7 @@ class Server(socketio.Server):  # type: ignore[misc]
         try:
             return super()._trigger_event(event, namespace, *args)
         finally:
+            end_if_forked()
             if event == "disconnect":
                 self.qualities.forget(args[0])
 

@@ -38,19 +38,20 @@ LATE = frozenset(
 )
 HARMLESS = frozenset({"eventlet", "gevent", *sys.stdlib_module_names}) - LATE
 
+BLOCKING_WHEN_PATCHED = {"os.system", "os.wait3", "os.wait4"}
 BLOCKING = {
-    "time.sleep": "socketio.sleep",
-    "requests.get": "",
-    "requests.post": "",
-    "requests.put": "",
-    "requests.delete": "",
-    "requests.request": "",
-    "urllib.request.urlopen": "",
-    "subprocess.run": "",
-    "subprocess.call": "",
-    "subprocess.check_call": "",
-    "subprocess.check_output": "",
-    "os.system": "",
+    *BLOCKING_WHEN_PATCHED,
+    "time.sleep",
+    "requests.get",
+    "requests.post",
+    "requests.put",
+    "requests.delete",
+    "requests.request",
+    "urllib.request.urlopen",
+    "subprocess.run",
+    "subprocess.call",
+    "subprocess.check_call",
+    "subprocess.check_output",
 }
 
 
@@ -132,17 +133,20 @@ def _emits(project: Project, module: Module, function: Function) -> bool:
     "FSP504",
     Severity.BREAKS,
     "a call that stops every client",
-    why="With green threads and no monkey patch, one blocking call in a handler stops the whole "
-    "process for as long as it takes.",
-    fix="Patch in the first line of the file that is started, or sleep with `socketio.sleep`.",
+    why="With green threads, one blocking call in a handler stops the whole process for as long as it "
+    "takes. A monkey patch makes most calls cooperative, but never `os.system`.",
+    fix="Patch in the first line of the file that is started, or sleep with `socketio.sleep`; start "
+    "programs with `subprocess.run`.",
     evidence=(f"{FLASK_SOCKETIO}1572",),
 )
 def blocking_call(project: Project) -> Iterator[Place]:
-    if not project.is_green or project.patches or project.has_layer:
+    if not project.is_green:
         return
+    is_patched = project.patches or project.has_layer
+    blocking = BLOCKING_WHEN_PATCHED if is_patched else BLOCKING
     for function, (module, _) in project.served.items():
         for part in ast.walk(function):
-            if isinstance(part, ast.Call) and module.dotted(part.func) in BLOCKING:
+            if isinstance(part, ast.Call) and module.dotted(part.func) in blocking:
                 yield Place(module.source, part.lineno, module.dotted(part.func))
 
 
@@ -151,7 +155,8 @@ def blocking_call(project: Project) -> Iterator[Place]:
     Severity.BREAKS,
     "a Celery task that uses the server's SocketIO object",
     why="In the process of a Celery worker that object has no clients: nobody gets what it emits.",
-    fix="Make one without an app there: `SocketIO(message_queue=...)`.",
+    fix="Make one without an app there: `SocketIO(message_queue=...)`, or with the layer an `Emitter` "
+    "of `production.realtime.emitter`.",
     evidence=(f"{FLASK_SOCKETIO}319", f"{FLASK_SOCKETIO}1249"),
 )
 def server_in_task(project: Project) -> Iterator[Place]:
