@@ -20,6 +20,7 @@ from waiting import eventually
 APPS = Path(__file__).parent / "apps"
 
 WAYS = (
+    "ProcessPoolExecutor",
     "fork",
     "forkserver",
     "spawn",

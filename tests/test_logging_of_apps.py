@@ -52,4 +52,4 @@ def test_both_configurations_hold(bake: Bake, tmp_path: Path, mode: str, form: s
     assert "] WARNING in own_logging: said hello\n" in theirs
     assert "] ERROR in errors: event handler failed" in theirs
     assert "RuntimeError: as ever" in theirs
-    assert "client connected session=" in theirs
+    assert "INFO in server: client connected request_id=" in theirs

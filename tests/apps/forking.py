@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,14 @@ def by_output(path: str) -> None:
     assert subprocess.check_output([sys.executable, "-c", script], text=True) == "done\n"
 
 
+def by_executor(path: str) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as executor:
+        executor.submit(work, path).result()
+
+
 WAYS = {
+    "ProcessPoolExecutor": by_executor,
     "fork": lambda path: by_multiprocessing("fork", path),
     "forkserver": lambda path: by_multiprocessing("forkserver", path),
     "spawn": lambda path: by_multiprocessing("spawn", path),
