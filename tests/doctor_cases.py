@@ -451,6 +451,20 @@ CASES: dict[str, Case] = {
         around=GREEN,
         more_right=("import time\n\n\ndef unrelated():\n    time.sleep(5)\n",),
     ),
+    "FSP507": Case(
+        "multiprocessing.Pool(4)",
+        "import multiprocessing\n"
+        + handler(
+            "    with multiprocessing.Pool(4) as pool:\n        return pool.map(len, data)\n"
+        ),
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "from multiprocessing import get_context\n"
+        + handler(
+            '    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:\n'
+            "        return list(pool.map(len, data))\n"
+        ),
+        around=GREEN,
+    ),
     "FSP505": Case(
         'socketio.emit("done")',
         "from celery import shared_task\n\nfrom app import socketio\n\n\n@shared_task\n"

@@ -17,9 +17,10 @@ def requirements(async_mode: str) -> set[str]:
     answers = {"async_mode": async_mode}
     with tempfile.TemporaryDirectory() as directory:
         bake = generate(Path(directory) / "output", answers, accept_hooks=False)
-        project = tomllib.loads(bake.text("pyproject.toml"))["project"]
-    optional = project["optional-dependencies"].values()
-    return {*project["dependencies"], *(line for lines in optional for line in lines)}
+        document = tomllib.loads(bake.text("pyproject.toml"))
+    project = document["project"]
+    others = [*project["optional-dependencies"].values(), *document["dependency-groups"].values()]
+    return {*project["dependencies"], *(line for lines in others for line in lines)}
 
 
 def main() -> None:

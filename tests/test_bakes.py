@@ -113,6 +113,7 @@ class TestMakefile:
             "help",
             "install",
             "run",
+            "debug",
             "stack",
             "test",
             "lint",

@@ -127,7 +127,7 @@ def small(project: BakedProject, tmp_path: Path) -> BakedProject:
     shutil.copy(project.path / "Makefile", small.path)
     (small.path / "pyproject.toml").write_text(
         '[project]\nname = "small"\nversion = "1"\ndependencies = ["harmless"]\n'
-        '[project.optional-dependencies]\ndev = ["tester"]\n'
+        '[dependency-groups]\ndev = ["tester"]\n'
     )
     return small
 

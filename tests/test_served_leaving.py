@@ -55,6 +55,21 @@ def test_while_it_leaves_it_is_not_ready_and_takes_no_session(service: Start, mo
     assert served.wait() == 0
 
 
+def test_idle_connections_do_not_keep_it(service: Start, mode: str) -> None:
+    # Either would be longer than anybody waits here.
+    served = service(mode, KEEPALIVE="60", DRAIN_SECONDS="60")
+    with (
+        contextlib.closing(HttpConnection(served.url)) as used,
+        contextlib.closing(HttpConnection(served.url)) as silent,
+    ):
+        used.request("GET", "/health/live")
+        assert used.response().status == 200
+        served.signal(signal.SIGTERM)
+        assert served.wait() == 0
+        assert used.fin()
+        assert silent.fin()
+
+
 def test_a_crowd_is_told_and_closed(service: Start, mode: str) -> None:
     served = service(mode, DRAIN_SECONDS="2")
     with contextlib.ExitStack() as clients:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -223,8 +224,16 @@ class Project:
 
     @cached_property
     def is_green(self) -> bool:
-        """Whether the code names a mode of green threads."""
-        return bool(self.async_modes.intersection(GREEN_MODES))
+        """Whether the code, or the settings of the layer, name a mode of green threads."""
+        return bool(self.async_modes.union(self._layers_mode).intersection(GREEN_MODES))
+
+    @cached_property
+    def _layers_mode(self) -> set[str]:
+        try:
+            settings = tomllib.loads((self.root / "production.toml").read_text("utf-8"))
+        except (OSError, ValueError):
+            return set()
+        return {str(settings.get("async_mode", "eventlet"))}
 
     @cached_property
     def queue_options(self) -> list[Option]:

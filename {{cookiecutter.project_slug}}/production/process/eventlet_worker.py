@@ -73,7 +73,11 @@ class EventletWorker(ServiceWorker, AsyncWorker):  # type: ignore[misc]
                 self.log.debug("TLS handshake failed: %s", error)
                 client.close()
                 return
-        super().handle(listener, client, address)
+        self.connections += 1
+        try:
+            super().handle(listener, client, address)
+        finally:
+            self.connections -= 1
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """Leave at once, outside the signal handler, where eventlet must not switch."""

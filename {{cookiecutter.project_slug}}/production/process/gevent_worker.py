@@ -54,7 +54,11 @@ class GeventWorker(ServiceWorker, ggevent.GeventWorker):  # type: ignore[misc]
     def handle(self, listener: Any, client: Any, address: Any) -> None:
         """Serve a connection."""
         self.note_peer(address)
-        super().handle(listener, client, address)
+        self.connections += 1
+        try:
+            super().handle(listener, client, address)
+        finally:
+            self.connections -= 1
 
     def start_leaving(self) -> None:
         """Drain in a greenlet."""

@@ -117,6 +117,11 @@ class TimedUnreader(SocketUnreader):  # type: ignore[misc]
             self._record += data
         return data
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing has come of a next request."""
+        return self._request is None and not self._record
+
     def dismiss(self) -> None:
         """Stop to wait."""
         self._is_dismissed = True
@@ -130,7 +135,7 @@ class TimedUnreader(SocketUnreader):  # type: ignore[misc]
 
         from production.observe import metrics
 
-        if self._request is None and not self._record:
+        if self.is_idle:
             raise StopIteration
         metrics.slow_requests.labels(why).inc()
         if self._request is not None:

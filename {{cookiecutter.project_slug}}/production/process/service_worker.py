@@ -43,6 +43,9 @@ so much of it that the processor's caches no longer hold it."""
 START_AGAIN_AFTER = 5.0
 """Seconds between two attempts to replace a worker by code that does not start."""
 
+LOOK = 0.05
+"""Seconds between two looks at whether any connection is used."""
+
 COULD_NOT_START = 1
 """Exit status of a worker without which the service goes on; gunicorn ends it for 3 and 4."""
 
@@ -79,6 +82,8 @@ class ServiceWorker:
     left_at = 0.0
     # Set once its sessions are closed.
     drained: threading.Event
+    # How many connections its tasks serve, or wait for.
+    connections = 0
 
     def init_process(self) -> None:
         """Make ready what the connections that the settings allow need, then start."""
@@ -309,6 +314,18 @@ class ServiceWorker:
         finally:
             repetition.tell_all()
             self.drained.set()
+        self.let_go_of_idle()
+
+    def let_go_of_idle(self) -> None:
+        """Close the connections that keep this process once none of them is used."""
+        # In the modes in which a connection that waits for its next request holds a task.
+        while True:
+            idle = self.conditions.room.idle()
+            if len(idle) == self.connections:
+                break
+            time.sleep(LOOK)
+        for visitor in idle:
+            visitor.dismiss()
 
 
 def raise_descriptor_limit(needed: int) -> None:

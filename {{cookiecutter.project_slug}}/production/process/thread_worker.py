@@ -87,6 +87,24 @@ class ThreadWorker(ServiceWorker, gthread.ThreadWorker):  # type: ignore[misc]
                 # gunicorn gives a new connection no time at all where none is kept alive.
                 conn.timeout = time.monotonic() + self.conditions.head_time
 
+    def murder_keepalived(self, force: bool = False) -> None:
+        """Close connections that have been idle for long; all of them if nothing else keeps this process."""
+        super().murder_keepalived(force=force or self._is_kept_by_idle())
+
+    def murder_pending(self) -> None:
+        """Close connections that have said nothing; all of them if nothing else keeps this process."""
+        if self._is_kept_by_idle():
+            for conn in self.pending_conns:
+                conn.timeout = 0.0
+        super().murder_pending()
+
+    def let_go_of_idle(self) -> None:
+        """Leave it to the thread that knows them, which looks every second."""
+
+    def _is_kept_by_idle(self) -> bool:
+        idle = len(self.keepalived_conns) + len(self.pending_conns)
+        return self.leaving and self.drained.is_set() and self.nr_conns <= idle
+
     def _close_idle(self) -> bool:
         """Close some of those that say nothing, the silent for longest first, for others to come in.
 

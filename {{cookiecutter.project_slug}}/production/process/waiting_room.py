@@ -19,6 +19,10 @@ SEATS_OF_THREADS = 64
 class Visitor(Protocol):
     """A connection that waits for its peer."""
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing has come of a next request."""
+
     def dismiss(self) -> None:
         """Stop to wait; called in the task of another connection."""
 
@@ -47,3 +51,8 @@ class WaitingRoom:
         """Wait no longer."""
         with self._lock:
             self._waiting.pop(visitor, None)
+
+    def idle(self) -> list[Visitor]:
+        """Return those of whose next request nothing has come."""
+        with self._lock:
+            return [visitor for visitor in self._waiting if visitor.is_idle]

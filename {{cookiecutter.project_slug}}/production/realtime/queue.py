@@ -29,6 +29,7 @@ from production.observe import metrics
 from production.realtime import sentinels
 from production.realtime.emitter import Emitter
 from production.realtime.manager import ConnectedOnly, CountedDelivery
+from production.realtime.misdirected import STOCK_CHANNELS, tell_once
 from production.realtime.outage import ProvenOutage
 from production.realtime.outbox import Entry, Outbox
 from production.realtime.presence import SharedPresence
@@ -198,6 +199,8 @@ class QueueManager(ConnectedOnly, socketio.PubSubManager, CountedDelivery):  # t
         """Start to listen and to publish."""
         super().initialize()
         self.server.start_background_task(self._write)
+        if self.channel not in STOCK_CHANNELS:
+            self.server.start_background_task(tell_once, self.server, self._url, self.channel)
         self.presence.start()
         address = parse(self._url)
         if address.form is Form.SENTINEL:

@@ -52,7 +52,7 @@ export interface Options {
   origin?: string;
   /** Default: `/`. */
   namespace?: string;
-  /** Default: `/socket.io`. */
+  /** Default: `/socket.io`, below the prefix from which this module comes. */
   path?: string;
   /** In the order in which they are tried. Default: `["polling", "websocket"]`. */
   transports?: Transport[];

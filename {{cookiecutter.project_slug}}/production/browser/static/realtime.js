@@ -3,7 +3,7 @@
 
 const DEFAULTS = {
   namespace: "/",
-  path: "/socket.io",
+  path: pathBeside(import.meta.url),
   transports: ["polling", "websocket"],
   offline: "refuse",
   maxQueued: 100,
@@ -37,6 +37,12 @@ const ENDINGS = {
 };
 const PUT_ASIDE = "page put aside";
 const NO_SIGN_OF_LIFE = "no sign of life";
+
+/** The path of the sessions: a prefix under which the service is served is before this module's path, too. */
+function pathBeside(url) {
+  const [, prefix = ""] = /^(.*)\/realtime\/realtime\.js$/.exec(new URL(url).pathname) ?? [];
+  return `${prefix}/socket.io`;
+}
 
 /** A request that was refused, or that got no answer. */
 export class RealtimeError extends Error {

@@ -55,6 +55,9 @@ BLOCKING = {
 }
 
 
+POOLS = {"multiprocessing.Pool", "multiprocessing.pool.Pool"}
+
+
 @check(
     "FSP501",
     Severity.BREAKS,
@@ -225,3 +228,22 @@ def task_is_alive(project: Project) -> Iterator[Place]:
                 and last_name(call.func.value) in names
             ):
                 yield Place(module.source, call.lineno, "is_alive")
+
+
+@check(
+    "FSP507",
+    Severity.BREAKS,
+    "a multiprocessing.Pool under green threads",
+    why="Its threads and its processes wait for each other in what the monkey patch has replaced: with "
+    "eventlet it never returns, with gevent the worker is killed after its time-out.",
+    fix="Take a `concurrent.futures.ProcessPoolExecutor` with "
+    '`mp_context=multiprocessing.get_context("spawn")`.',
+    evidence=("https://github.com/benoitc/gunicorn/issues/2388",),
+)
+def pool_of_processes(project: Project) -> Iterator[Place]:
+    if not project.is_green:
+        return
+    for function, (module, _) in project.served.items():
+        for part in ast.walk(function):
+            if isinstance(part, ast.Call) and module.dotted(part.func) in POOLS:
+                yield Place(module.source, part.lineno, module.dotted(part.func))
