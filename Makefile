@@ -11,6 +11,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Cookiecutter copies all of the template, so no byte code may appear in it.
 export PYTHONDONTWRITEBYTECODE := 1
 
+# Another interpreter that is asked for, or one that was upgraded away, has the environment made anew.
+release = $(shell $(1) -c 'import sys; print(*sys.version_info[:2], sep=".")' 2>/dev/null)
+HAS = $(call release,$(BIN)/python)
+WANTS = $(if $(filter file,$(origin PYTHON)),$(HAS),$(call release,$(PYTHON)))
+ANEW = $(if $(wildcard $(VENV)),$(if $(and $(HAS),$(filter $(HAS),$(WANTS))),,anew))
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test bench fairness lint format clean
 
@@ -48,16 +54,19 @@ clean: ## Remove .venv, the demo and every cache
 	rm -rf $(VENV) .cache build tests/js/node_modules .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/bin/python:
+.PHONY: anew
+anew:
+
+$(VENV)/bin/python: $(ANEW)
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: name one with make PYTHON=python3.13.")'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(if $(ANEW),--clear) $(VENV)
 	$(BIN)/python -m pip install -qq 'pip>=25.1'
 
-$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.demo: pyproject.toml $(ANEW) | $(VENV)/bin/python
 	$(BIN)/python -m pip install -qq --group demo
 	@touch $@
 
-$(VENV)/.test: pyproject.toml $(TEMPLATE)/pyproject.toml tests/requirements.py | $(VENV)/bin/python
+$(VENV)/.test: pyproject.toml $(TEMPLATE)/pyproject.toml tests/requirements.py $(ANEW) | $(VENV)/bin/python
 	$(BIN)/python -m pip install -qq --group test
 	$(BIN)/python tests/requirements.py > $(VENV)/requirements.txt
 	$(BIN)/python -m pip install -qq --requirement $(VENV)/requirements.txt

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from baking import ASYNC_MODES, ODD_TEXT, Bake, BakedProject, generate
+from baking import ASYNC_MODES, ODD_TEXT, TEMPLATE, Bake, BakedProject, generate
 from waiting import WHOLE_PROGRAM
 
 
@@ -106,6 +106,31 @@ class TestMakefile:
     @pytest.fixture(autouse=True)
     def _make(self, requires: Callable[[str], str]) -> None:
         requires("make")
+
+    @pytest.mark.parametrize("whose", ["project", "template"])
+    def test_an_environment_of_another_interpreter_is_made_anew(
+        self, bake: Bake, tmp_path: Path, whose: str
+    ) -> None:
+        project = bake().copy(tmp_path / "project")
+        command = ("-n", "install")
+        if whose == "template":
+            for name in ("Makefile", "pyproject.toml"):
+                shutil.copy(TEMPLATE / name, project.path)
+            command = ("-n", ".venv/bin/python")
+        python = project.path / ".venv/bin/python"
+        python.parent.mkdir(parents=True)
+        python.symlink_to(sys.executable)
+        for name in ("requirements.txt", "requirements-dev.txt", ".venv/.installed"):
+            (project.path / name).touch()
+        other = tmp_path / "python"
+        other.write_text("#!/bin/sh\necho 3.99\n")
+        other.chmod(0o755)
+        assert "venv" not in make(project, *command).replace(".venv", "")
+        assert "--clear" not in make(project, *command, f"PYTHON={sys.executable}")
+        assert f"{other} -m venv --clear .venv" in make(project, *command, f"PYTHON={other}")
+        python.unlink()
+        python.symlink_to(tmp_path / "upgraded-away")
+        assert "-m venv --clear .venv" in make(project, *command)
 
     def test_make_alone_lists_the_commands(self, fresh_project: BakedProject) -> None:
         listed = [line.split()[1] for line in make(fresh_project).splitlines()]
