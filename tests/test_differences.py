@@ -29,7 +29,7 @@ Script = list[tuple[str, str]]
 LEFT = "41"
 """What the server says to who is out of the default namespace, and is not answered there any more."""
 
-UNANSWERED = 2.0
+UNANSWERED = 1.0
 """Seconds after which an event is one that is not answered at all."""
 
 # What is sent, in this order, by which of two clients; ME and OTHER stand for their session ids.

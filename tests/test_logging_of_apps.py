@@ -14,8 +14,9 @@ from served import serve
 APPS = Path(__file__).parent / "apps"
 
 
-@pytest.mark.parametrize("mode", ASYNC_MODES)
-@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize(
+    ("mode", "form"), [*((mode, "json") for mode in ASYNC_MODES), ("eventlet", "console")]
+)
 def test_both_configurations_hold(bake: Bake, tmp_path: Path, mode: str, form: str) -> None:
     file = tmp_path / "theirs.log"
     with (

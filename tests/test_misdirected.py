@@ -21,8 +21,10 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("mode", ASYNC_MODES)
-@pytest.mark.parametrize("default", WAYS)
+@pytest.mark.parametrize(
+    ("mode", "default"),
+    [*((mode, "flask-socketio") for mode in ASYNC_MODES), ("threading", "socketio")],
+)
 def test_who_names_no_channel_is_told_which_one_to_name(
     bake: Bake, tmp_path: Path, message_queue: str, mode: str, default: str
 ) -> None:

@@ -41,16 +41,23 @@ def settings_of(project: BakedProject, tmp_path: Path, mode: str, **environment:
 
 
 @pytest.mark.parametrize("mode", ASYNC_MODES)
-def test_each_source_wins_over_the_next(project: BakedProject, tmp_path: Path, mode: str) -> None:
-    assert settings_of(project, tmp_path, mode) == ["sqlite:///local.db", None]
-    toml = project.path / "production.toml"
-    toml.write_text(toml.read_text() + '\n[app]\ndatabase_url = "sqlite:///toml.db"\n')
-    assert settings_of(project, tmp_path, mode) == ["sqlite:///toml.db", None]
+def test_what_the_file_says_is_in_the_environment(
+    project: BakedProject, tmp_path: Path, mode: str
+) -> None:
     with (project.path / ".env").open("a") as file:
         file.write("\nDATABASE_URL=sqlite:///env.db\nTHEIR_OWN=file\n")
     assert settings_of(project, tmp_path, mode) == ["sqlite:///env.db", "file"]
+
+
+def test_each_source_wins_over_the_next(project: BakedProject, tmp_path: Path) -> None:
+    toml = project.path / "production.toml"
+    toml.write_text(toml.read_text() + '\n[app]\ndatabase_url = "sqlite:///toml.db"\n')
+    assert settings_of(project, tmp_path, "threading") == ["sqlite:///toml.db", None]
+    with (project.path / ".env").open("a") as file:
+        file.write("\nDATABASE_URL=sqlite:///env.db\nTHEIR_OWN=file\n")
     own = {"DATABASE_URL": "sqlite:///environment.db", "THEIR_OWN": "environment"}
-    assert settings_of(project, tmp_path, mode, **own) == [own["DATABASE_URL"], "environment"]
+    said = settings_of(project, tmp_path, "threading", **own)
+    assert said == [own["DATABASE_URL"], "environment"]
 
 
 @pytest.mark.parametrize(

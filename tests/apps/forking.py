@@ -17,7 +17,7 @@ from typing import Any
 from live_board import create_app
 from live_board.extensions import socketio
 
-JOB_TIME = 0.5
+JOB_TIME = 0.3
 
 
 def work(path: str) -> None:
