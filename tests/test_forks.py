@@ -76,6 +76,15 @@ def test_a_view_may_start_one_too(forking: ServedProject, tmp_path: Path) -> Non
     assert http("GET", f"{forking.url}/health/ready").status == 200
 
 
+def test_pools_of_threads_may_be_made_at_once(forking: ServedProject) -> None:
+    with open_websocket(forking.url) as client:
+        client.connect_namespace()
+        for number in range(1, 6):
+            client.emit("start threads", ack_id=number)
+        answers = {client.wait_for_packet("43") for _ in range(5)}
+    assert answers == {f"43{number}[[1,2,3]]" for number in range(1, 6)}
+
+
 def test_one_that_goes_on_holds_nothing_of_the_service(
     forking: ServedProject, tmp_path: Path
 ) -> None:

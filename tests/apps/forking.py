@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,12 @@ WAYS = {
 @socketio.on("start")
 def start_and_await(way: str, path: str) -> Any:
     return WAYS[way](path)
+
+
+@socketio.on("start threads")
+def start_threads() -> list[int]:
+    with ThreadPoolExecutor(2) as executor:
+        return list(executor.map(abs, (-1, -2, -3)))
 
 
 @socketio.on("leave running")

@@ -16,7 +16,6 @@ import warnings
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from multiprocessing import util
 from types import FunctionType
 from typing import Any
 
@@ -125,6 +124,8 @@ def _take_in_output_greenly() -> None:
 
 def await_processes_greenly() -> None:
     """Let nobody wait for a process that was spawned, as nobody does for one that gevent has forked."""
+    from multiprocessing import util
+
     from gevent.os import fork_and_watch
 
     spawn = util.spawnv_passfds

@@ -18,7 +18,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import thread
 from functools import partial
 from pathlib import Path
 from types import FunctionType
@@ -26,16 +25,22 @@ from typing import Any
 
 from production.modes import AsyncMode
 
-HANDLED_BY_GUNICORN = (
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGWINCH,
-    signal.SIGABRT,
+GUNICORNS = frozenset(
+    {
+        signal.SIGABRT,
+        signal.SIGHUP,
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGTERM,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGWINCH,
+    }
 )
+"""The signals that gunicorn handles."""
+
+# As it is before an adopted app's calls are taken over, see adopt/signals.py.
+_install = signal.signal
 
 # What the worker's sessions wait in. It is kept: greenlets that nobody remembers are ended, and would end
 # their sessions with words to clients that the worker goes on to serve.
@@ -66,14 +71,17 @@ def end_if_forked() -> None:
 
 def _forget_signals() -> None:
     signal.set_wakeup_fd(-1)
-    for number in HANDLED_BY_GUNICORN:
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in GUNICORNS:
+        _install(number, signal.SIG_DFL)
+    _install(signal.SIGINT, signal.default_int_handler)
 
 
 def _forget_pools() -> None:
     """Let the process end without the threads of pools, gunicorn's own among them, which it has not."""
-    thread._threads_queues.clear()  # type: ignore[attr-defined]
+    # Not imported above: the lock that all pools share would be made before the worker patches.
+    pools = sys.modules.get("concurrent.futures.thread")
+    if pools is not None:
+        pools._threads_queues.clear()
 
 
 def _let_go_of_sockets(listeners: list[Any]) -> None:
