@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from functools import partial
 from typing import Any
 
 import structlog
 
-log = structlog.get_logger(__name__)
+from production.process.forks import GUNICORNS
 
-GUNICORNS = frozenset(
-    {
-        signal.SIGABRT,
-        signal.SIGHUP,
-        signal.SIGINT,
-        signal.SIGQUIT,
-        signal.SIGTERM,
-        signal.SIGUSR1,
-        signal.SIGUSR2,
-        signal.SIGWINCH,
-    }
-)
+log = structlog.get_logger(__name__)
 
 PYTHONS = {signal.SIGINT: signal.default_int_handler}
 
@@ -29,7 +20,7 @@ def keep_gunicorns_handlers() -> None:
     """Remember the handlers that the app sets for gunicorn's signals instead of installing them.
 
     Those of other signals are installed where Python allows it, which is in the main thread: where
-    threads serve, the app's script runs in another.
+    threads serve, the app's script runs in another. In a process that the app forks, all are its own.
     """
     install = signal.signal
     remembered: dict[int, Any] = {}
@@ -50,3 +41,4 @@ def keep_gunicorns_handlers() -> None:
         return previous
 
     signal.signal = remember
+    os.register_at_fork(after_in_child=partial(setattr, signal, "signal", install))
