@@ -13,9 +13,11 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 # Another interpreter that is asked for, or one that was upgraded away, has the environment made anew.
 release = $(shell $(1) -c 'import sys; print(*sys.version_info[:2], sep=".")' 2>/dev/null)
-HAS = $(call release,$(BIN)/python)
-WANTS = $(if $(filter file,$(origin PYTHON)),$(HAS),$(call release,$(PYTHON)))
-ANEW = $(if $(wildcard $(VENV)),$(if $(and $(HAS),$(filter $(HAS),$(WANTS))),,anew))
+ifneq ($(wildcard $(VENV)),)
+HAS := $(call release,$(BIN)/python)
+WANTS := $(if $(filter file,$(origin PYTHON)),$(HAS),$(call release,$(PYTHON)))
+ANEW := $(if $(and $(HAS),$(filter $(HAS),$(WANTS))),,anew)
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test bench fairness lint format clean

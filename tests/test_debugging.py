@@ -95,9 +95,8 @@ def terminal(
     address = f"127.0.0.1:{free_port()}"
     if request.param == "make debug":
         (project.path / ".venv").symlink_to(sys.prefix)
-        stamp = ("requirements-dev.txt", "build/installed")
         (project.path / "build").mkdir()
-        for name in stamp:
+        for name in ("requirements-dev.txt", "build/installed"):
             (project.path / name).touch()
         command = [requires("make"), "debug", "INSTALLED=build/installed"]
         environment: dict[str, str] = {}

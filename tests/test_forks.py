@@ -152,20 +152,19 @@ class Bystander:
             self.turns += 1
 
 
-def descendants(served: ServedProject) -> set[int]:
+def running(served: ServedProject) -> list[psutil.Process]:
     """Return the processes of a service that have not ended."""
-    below = psutil.Process(served.pid).children(recursive=True)
-    return {process.pid for process in below if alive(process)}
+    return [one for one in psutil.Process(served.pid).children(recursive=True) if alive(one)]
+
+
+def descendants(served: ServedProject) -> set[int]:
+    """Return their ids."""
+    return {process.pid for process in running(served)}
 
 
 def helpers(served: ServedProject) -> set[int]:
-    """Return those of its processes that ``multiprocessing`` keeps for the next job."""
-    below = psutil.Process(served.pid).children(recursive=True)
-    return {
-        process.pid
-        for process in below
-        if alive(process) and "multiprocessing" in " ".join(process.cmdline())
-    }
+    """Return the ids of those that ``multiprocessing`` keeps for the next job."""
+    return {one.pid for one in running(served) if "multiprocessing" in " ".join(one.cmdline())}
 
 
 def alive(process: psutil.Process) -> bool:

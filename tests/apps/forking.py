@@ -44,6 +44,11 @@ def start(method: str, target: Any, path: str) -> BaseProcess:
     return process
 
 
+def check_exit(child: int, expected: int) -> None:
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == expected, status
+
+
 def by_multiprocessing(method: str, path: str) -> None:
     process = start(method, work, path)
     process.join()
@@ -55,8 +60,7 @@ def by_fork(path: str) -> None:
     if child == 0:
         work(path)
         os._exit(7)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 7, status
+    check_exit(child, 7)
 
 
 def by_fork_that_returns(path: str) -> str:
@@ -73,8 +77,7 @@ def by_fork_that_exits(path: str) -> None:
     if child == 0:
         work(path)
         sys.exit(3)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 3, status
+    check_exit(child, 3)
 
 
 def by_pty(path: str) -> None:
@@ -87,16 +90,18 @@ def by_pty(path: str) -> None:
     os.close(terminal)
 
 
-def by_command(path: str) -> None:
+def command(path: str) -> list[str]:
     script = f"import time; time.sleep({JOB_TIME}); open({path!r}, 'w').write('1'); print('done')"
-    command = [sys.executable, "-c", script]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [sys.executable, "-c", script]
+
+
+def by_command(path: str) -> None:
+    run = subprocess.run(command(path), capture_output=True, text=True, check=True)
     assert run.stdout == "done\n"
 
 
 def by_output(path: str) -> None:
-    script = f"import time; time.sleep({JOB_TIME}); open({path!r}, 'w').write('1'); print('done')"
-    assert subprocess.check_output([sys.executable, "-c", script], text=True) == "done\n"
+    assert subprocess.check_output(command(path), text=True) == "done\n"
 
 
 def by_executor(path: str) -> None:

@@ -22,13 +22,8 @@ class AppSettings(BaseSettings):
     ``[app]`` of ``production.toml``; the field's default.
     """
 
-    model_config = SettingsConfigDict(
-        env_file=Settings.model_config["env_file"],
-        env_file_encoding="utf-8",
-        extra="ignore",
-        frozen=True,
-        hide_input_in_errors=True,
-    )
+    # Of the file, only the table, see below.
+    model_config = SettingsConfigDict({**Settings.model_config, "toml_file": None})
 
     @classmethod
     def settings_customise_sources(

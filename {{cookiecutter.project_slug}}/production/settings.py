@@ -188,9 +188,10 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put ``production.toml`` behind the environment and ``.env``."""
         toml_settings = TomlConfigSettingsSource(settings_cls)
-        named = {name: value for name, value in toml_settings().items() if name != APP_TABLE}
-        check_names(named, settings_cls)
-        if toml_settings().get("existing_app"):
+        of_the_layer = {**toml_settings()}
+        of_the_layer.pop(APP_TABLE, None)
+        check_names(of_the_layer, settings_cls)
+        if of_the_layer.get("existing_app"):
             dotenv_settings = DotEnvSettingsSource(
                 settings_cls, env_file=PROJECT_ROOT / ADOPTED_ENV_FILE
             )

@@ -108,7 +108,7 @@ def be_used_only(app: Flask) -> None:
     app.wsgi_app = refusing  # type: ignore[method-assign]
 
 
-def use_only(state: ServiceState) -> None:
+def leave_service(state: ServiceState) -> None:
     """Let an app that was served do no work of the service any more, in a process that was forked.
 
     :param state: the process that it was forked from.

@@ -229,6 +229,8 @@ class Project:
 
     @cached_property
     def _layers_mode(self) -> set[str]:
+        if not self.has_layer:
+            return set()
         try:
             settings = tomllib.loads((self.root / "production.toml").read_text("utf-8"))
         except (OSError, ValueError):

@@ -36,6 +36,8 @@ LIBRARY_LEVELS = {
 
 MAIN_THREAD = threading.main_thread().name
 
+SAID_BY_FORMATTERS = {"event", "exc_info", "level", "timestamp"}
+
 READ_FIRST = ("timestamp", "level", "event", "session")
 
 
@@ -62,8 +64,7 @@ class _Fields(dict[str, Any]):
     """What a record says; a handler of the app's own, which has another form, finds it readable."""
 
     def __str__(self) -> str:
-        said = {"exc_info", *READ_FIRST} - {"session"}
-        known = [f"{key}={value!r}" for key, value in self.items() if key not in said]
+        known = [f"{key}={value!r}" for key, value in self.items() if key not in SAID_BY_FORMATTERS]
         return " ".join([str(self.get("event")), *known])
 
 

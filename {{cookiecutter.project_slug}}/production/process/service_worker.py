@@ -150,9 +150,9 @@ class ServiceWorker:
         """Only use the app, in a copy of this process that the app has made."""
         state = self._state()
         if state is not None:
-            from production.unserved import use_only
+            from production.unserved import leave_service
 
-            use_only(state)
+            leave_service(state)
 
     def _await_next_attempt(self) -> None:
         """Import what could not be imported a moment ago a moment later, or it would be all we do."""

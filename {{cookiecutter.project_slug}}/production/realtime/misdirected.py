@@ -15,8 +15,11 @@ from production.realtime.redis_connection import QUEUE_ERRORS, connect
 
 log = structlog.get_logger(__name__)
 
-STOCK_CHANNELS = ("flask-socketio", "socketio")
-"""The defaults of Flask-SocketIO and of python-socketio's managers."""
+DEFAULT_CHANNEL = "flask-socketio"
+"""Flask-SocketIO's default."""
+
+STOCK_CHANNELS = (DEFAULT_CHANNEL, "socketio")
+"""With that of python-socketio's own managers."""
 
 LOOK = 10.0
 """Seconds between two looks at whether the connection still stands, and between two tries to make one."""

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from production.realtime.manager import LocalManager
+from production.realtime.misdirected import DEFAULT_CHANNEL
 from production.realtime.origins import origin_policy
 from production.realtime.packets import StrictPacket
 from production.realtime.queue import QueueManager
@@ -32,8 +33,6 @@ SETTINGS = {
     "logger": "LOG_LEVEL",
     "engineio_logger": "LOG_LEVEL",
 }
-
-DEFAULT_CHANNEL = "flask-socketio"
 
 # The schemes whose queue upstream's Redis client, and so the layer's, speaks to.
 REDIS = ("redis://", "rediss://")
@@ -83,14 +82,9 @@ def safe_options(given: dict[str, Any], settings: Settings) -> dict[str, Any]:
     """
     if settings.in_development or not allows_everyone(given.get("cors_allowed_origins")):
         return given
-    log.warning(
-        "an option of the app is overridden",
-        option="cors_allowed_origins",
-        old=str(given["cors_allowed_origins"]),
-        new=str(settings.allowed_origins),
-        setting=SETTINGS["cors_allowed_origins"],
-    )
-    return {**given, "cors_allowed_origins": None}
+    name = "cors_allowed_origins"
+    _tell(log.warning, name, given[name], settings.allowed_origins)
+    return {**given, name: None}
 
 
 def _serializer_of_the_app(named: Any) -> Any:
@@ -168,13 +162,12 @@ def _agree(name: str, old: Any, new: Any) -> bool:
 def log_overrides(given: dict[str, Any], chosen: dict[str, Any], settings: Settings) -> None:
     """Say in the log what :func:`overrides` lists."""
     for name, old, new in overrides(given, chosen, settings):
-        log.info(
-            "an option of the app is overridden",
-            option=name,
-            old=str(old),
-            new=str(new),
-            setting=SETTINGS[name],
-        )
+        _tell(log.info, name, old, new)
+
+
+def _tell(write: Callable[..., None], name: str, old: Any, new: Any) -> None:
+    message = "an option of the app is overridden"
+    write(message, option=name, old=str(old), new=str(new), setting=SETTINGS[name])
 
 
 def server_options(settings: Settings) -> dict[str, Any]:

@@ -29,10 +29,7 @@ from production.observe.quality import Qualities
 from production.process.forks import end_if_forked
 from production.realtime import heartbeat
 from production.realtime.engine import EngineServer
-from production.realtime.errors import (
-    Rejected,
-    error_answer,
-)
+from production.realtime.errors import Rejected, error_answer
 from production.realtime.greetings import Greetings
 from production.realtime.manager import ConnectedOnly, emitted_in
 from production.realtime.packets import MalformedPacket, StrictPacket, UnsendableAnswer

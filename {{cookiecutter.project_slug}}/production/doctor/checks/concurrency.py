@@ -54,7 +54,6 @@ BLOCKING = {
     "subprocess.check_output",
 }
 
-
 POOLS = {"multiprocessing.Pool", "multiprocessing.pool.Pool"}
 
 
@@ -146,10 +145,13 @@ def blocking_call(project: Project) -> Iterator[Place]:
     if not project.is_green:
         return
     is_patched = project.patches or project.has_layer
-    blocking = BLOCKING_WHEN_PATCHED if is_patched else BLOCKING
+    yield from _served_calls(project, BLOCKING_WHEN_PATCHED if is_patched else BLOCKING)
+
+
+def _served_calls(project: Project, names: set[str]) -> Iterator[Place]:
     for function, (module, _) in project.served.items():
         for part in ast.walk(function):
-            if isinstance(part, ast.Call) and module.dotted(part.func) in blocking:
+            if isinstance(part, ast.Call) and module.dotted(part.func) in names:
                 yield Place(module.source, part.lineno, module.dotted(part.func))
 
 
@@ -241,9 +243,5 @@ def task_is_alive(project: Project) -> Iterator[Place]:
     evidence=("https://github.com/benoitc/gunicorn/issues/2388",),
 )
 def pool_of_processes(project: Project) -> Iterator[Place]:
-    if not project.is_green:
-        return
-    for function, (module, _) in project.served.items():
-        for part in ast.walk(function):
-            if isinstance(part, ast.Call) and module.dotted(part.func) in POOLS:
-                yield Place(module.source, part.lineno, module.dotted(part.func))
+    if project.is_green:
+        yield from _served_calls(project, POOLS)
